@@ -1,0 +1,78 @@
+// A connection to the routing part of one kernel network namespace (rtnetlink(7)).
+//
+// A socket is opened once, inside the namespace, and stays there; the first argument of every
+// function in this folder then says where it happens.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "netns/netns.h"
+
+struct nl_sock;
+
+namespace cni::netlink {
+
+class Message;
+
+// The kernel refused a request. what() reads "<attempt>: <errno text>", followed by the kernel's
+// own explanation in parentheses if it gave one (NLMSGERR_ATTR_MSG).
+class KernelError : public SystemError {
+ public:
+  KernelError(int error_number, const std::string& attempt, const std::string& explanation = {});
+};
+
+// One message of the kernel: what follows the nlmsghdr.
+struct Answer {
+  std::uint16_t type;
+  std::vector<std::byte> payload;
+};
+
+// What became of a request. `error_number` is 0 or a positive errno.
+struct Outcome {
+  int error_number = 0;
+  std::string explanation;
+  std::vector<Answer> answers;
+};
+
+class Socket {
+ public:
+  // In the namespace of this thread. Throws SystemError.
+  static Socket here();
+  static Socket in(const netns::Netns& netns);
+
+  // Sends a request and takes all answers to it, of a dump too. Throws KernelError if the kernel
+  // refuses. `attempt` names the object, for example `set link "eth0" up`.
+  std::vector<Answer> request(Message& message, const std::string& attempt);
+
+  // The same for a caller to whom some refusals are answers.
+  //
+  // Both repeat what may work a little later: an interrupted system call; EBUSY, EAGAIN and
+  // ENOBUFS with growing pauses for 5 s in all; a dump that changed while it was read
+  // (NLM_F_DUMP_INTR), 10 times. After that they throw Busy. They throw Busy as well if a lost
+  // answer leaves open whether this process or another one made what now exists.
+  Outcome exchange(Message& message, const std::string& attempt);
+
+  // For poll(2), and for what belongs to a socket only, such as multicast groups.
+  int fd() const;
+
+ private:
+  struct Close {
+    void operator()(nl_sock* socket) const;
+  };
+  struct Received;
+
+  explicit Socket(std::unique_ptr<nl_sock, Close> socket);
+  Received exchange_once(Message& message, const std::string& attempt);
+  bool take(std::size_t size, Received& received) const;
+
+  std::unique_ptr<nl_sock, Close> socket_;
+  std::vector<std::byte> buffer_;
+  std::uint32_t sequence_ = 0;
+};
+
+}  // namespace cni::netlink
