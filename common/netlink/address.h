@@ -7,7 +7,7 @@
 
 #include "inet/network.h"
 #include "netlink/link.h"
-#include "netlink/socket.h"
+#include "netlink/netlink_socket.h"
 
 namespace cni::netlink {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "netlink/link.h"
-#include "netlink/socket.h"
+#include "netlink/netlink_socket.h"
 
 namespace cni::netlink {
 

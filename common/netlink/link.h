@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "inet/mac.h"
-#include "netlink/socket.h"
+#include "netlink/netlink_socket.h"
 #include "netns/netns.h"
 
 namespace cni::netlink {

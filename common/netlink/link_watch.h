@@ -4,7 +4,7 @@
 #include <functional>
 
 #include "base/deadline.h"
-#include "netlink/socket.h"
+#include "netlink/netlink_socket.h"
 #include "netns/netns.h"
 
 namespace cni::netlink {

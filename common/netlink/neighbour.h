@@ -4,7 +4,7 @@
 #include "inet/address.h"
 #include "inet/mac.h"
 #include "netlink/link.h"
-#include "netlink/socket.h"
+#include "netlink/netlink_socket.h"
 
 namespace cni::netlink {
 

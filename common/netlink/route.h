@@ -8,7 +8,7 @@
 
 #include "inet/network.h"
 #include "netlink/address.h"
-#include "netlink/socket.h"
+#include "netlink/netlink_socket.h"
 
 namespace cni::netlink {
 

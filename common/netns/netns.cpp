@@ -22,7 +22,7 @@ namespace {
 constexpr const char* kOwnPath = "/proc/thread-self/ns/net";
 
 std::string attempt(const std::string& path) {
-  return fmt::format("failed to open netns {}", quoted(path));
+  return fmt::format("failed to open netns {}", in_quotes(path));
 }
 
 InvalidNetns not_a_netns(const std::string& path) {
@@ -35,7 +35,7 @@ void require_namespace_file(const std::string& path) {
   if (::statfs(path.c_str(), &status) != 0) {
     const int error_number = errno;
     throw InvalidNetns(error_number,
-                       fmt::format("{}: failed to Statfs {}", attempt(path), quoted(path)));
+                       fmt::format("{}: failed to Statfs {}", attempt(path), in_quotes(path)));
   }
   // Every namespace link in /proc leads to nsfs (since Linux 3.19), so a file that is still on
   // procfs is something else, such as /proc/self/mem.
@@ -43,7 +43,7 @@ void require_namespace_file(const std::string& path) {
   if (status.f_type != NSFS_MAGIC) {
     throw InvalidNetns(
         EINVAL, attempt(path),
-        fmt::format("unknown FS magic on {}: {:x}", quoted(path),
+        fmt::format("unknown FS magic on {}: {:x}", in_quotes(path),
                     static_cast<std::make_unsigned_t<decltype(status.f_type)>>(status.f_type)));
   }
 }
@@ -91,7 +91,7 @@ Scope::Scope(const Netns& netns) : home_(::open(kOwnPath, O_RDONLY | O_CLOEXEC))
   if (!home_) throw_errno("open the own network namespace");
   if (::setns(netns.fd(), CLONE_NEWNET) != 0) {
     const int error_number = errno;
-    throw InvalidNetns(error_number, fmt::format("enter netns {}", quoted(netns.path())));
+    throw InvalidNetns(error_number, fmt::format("enter netns {}", in_quotes(netns.path())));
   }
 }
 

@@ -2,10 +2,13 @@
 //
 // A socket is opened once, inside the namespace, and stays there; the first argument of every
 // function in this folder then says where it happens.
+//
+// This file is not called socket.h because libnl's headers include a <netlink/socket.h> of theirs.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +27,17 @@ class Message;
 class KernelError : public SystemError {
  public:
   KernelError(int error_number, const std::string& attempt, const std::string& explanation = {});
+
+  // For a case that people know by other words than the errno text.
+  static KernelError in_words(int error_number, const std::string& attempt,
+                              const std::string& words) {
+    return {Words{}, error_number, attempt, words};
+  }
+
+ private:
+  struct Words {};
+  KernelError(Words, int error_number, const std::string& attempt, const std::string& words)
+      : SystemError(error_number, attempt, words) {}
 };
 
 // One message of the kernel: what follows the nlmsghdr.
@@ -49,9 +63,13 @@ class Socket {
   // refuses. `attempt` names the object, for example `set link "eth0" up`.
   std::vector<Answer> request(Message& message, const std::string& attempt);
 
-  // The same for a caller to whom some refusals are answers.
+  // The same for a change that may be refused with one of these errnos, and then returns false.
+  bool try_change(Message& message, const std::string& attempt,
+                  std::initializer_list<int> refusals);
+
+  // The same, with every refusal as an answer.
   //
-  // Both repeat what may work a little later: an interrupted system call; EBUSY, EAGAIN and
+  // All three repeat what may work a little later: an interrupted system call; EBUSY, EAGAIN and
   // ENOBUFS with growing pauses for 5 s in all; a dump that changed while it was read
   // (NLM_F_DUMP_INTR), 10 times. After that they throw Busy. They throw Busy as well if a lost
   // answer leaves open whether this process or another one made what now exists.
@@ -68,7 +86,6 @@ class Socket {
 
   explicit Socket(std::unique_ptr<nl_sock, Close> socket);
   Received exchange_once(Message& message, const std::string& attempt);
-  bool take(std::size_t size, Received& received) const;
 
   std::unique_ptr<nl_sock, Close> socket_;
   std::vector<std::byte> buffer_;
