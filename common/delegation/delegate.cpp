@@ -9,7 +9,9 @@
 #include "base/text.h"
 #include "exec/child.h"
 #include "json/parse.h"
+#include "json/reader.h"
 #include "protocol/error.h"
+#include "protocol/result_versions.h"
 
 namespace cni::delegation {
 namespace {
@@ -28,6 +30,17 @@ std::optional<json::Value> find_document(const std::string& text) {
     return json::parse(text);
   } catch (const json::SyntaxError&) {
     return std::nullopt;
+  }
+}
+
+json::Value parse_object(const std::string& answer) {
+  try {
+    json::Value document = json::parse(answer);
+    if (document.is_null()) return json::Value::object();
+    if (document.is_object()) return document;
+    throw json::SyntaxError("it is not an object");
+  } catch (const json::SyntaxError& error) {
+    throw Error(Code::kInternal, fmt::format("failed to unmarshal raw result: {}", error.what()));
   }
 }
 
@@ -57,19 +70,45 @@ std::optional<json::Value> find_document(const std::string& text) {
 
 }  // namespace
 
-std::vector<std::string> delegate_environment(Command command) {
-  std::vector<std::string> variables;
+std::vector<std::string> environment_with(const Variables& variables) {
+  std::vector<std::string> environment;
   for (char** variable = ::environ; variable != nullptr && *variable != nullptr; ++variable) {
-    if (!std::string_view(*variable).starts_with("CNI_COMMAND=")) variables.emplace_back(*variable);
+    const std::string_view text(*variable);
+    if (!variables.contains(std::string(text.substr(0, text.find('='))))) {
+      environment.emplace_back(text);
+    }
   }
-  variables.push_back(fmt::format("CNI_COMMAND={}", text(command)));
-  return variables;
+  for (const auto& [name, value] : variables) {
+    environment.push_back(fmt::format("{}={}", name, value));
+  }
+  return environment;
+}
+
+std::string call(const std::string& path, const Variables& variables, std::string_view input) {
+  exec::Outcome outcome = exec::run_child(path, environment_with(variables), input, limits());
+  if (outcome.ending != exec::Ending::kExited || outcome.number != 0) throw_failure(path, outcome);
+  return std::move(outcome.out);
 }
 
 std::string call(const std::string& path, Command command, std::string_view input) {
-  exec::Outcome outcome = exec::run_child(path, delegate_environment(command), input, limits());
-  if (outcome.ending != exec::Ending::kExited || outcome.number != 0) throw_failure(path, outcome);
-  return std::move(outcome.out);
+  return call(path, Variables{{"CNI_COMMAND", std::string(text(command))}}, input);
+}
+
+Result parse_answer(const std::string& answer, Version version) {
+  const json::Value document = parse_object(answer);
+  const json::Reader reader(document);
+  try {
+    const std::string given = reader["cniVersion"].string_or("");
+    const std::optional<Version> own = given.empty() ? version : find_version(given);
+    if (!own) {
+      throw Error(Code::kInternal,
+                  fmt::format("unsupported CNI result version {}", in_quotes(given)));
+    }
+    return parse_result(reader, *own);
+  } catch (const json::ValueError& error) {
+    throw Error(Code::kInternal, fmt::format("failed to convert result: {}", error.what()),
+                error.place());
+  }
 }
 
 }  // namespace cni::delegation

@@ -1,23 +1,36 @@
 // Calls another plugin with our own request (CNI spec 1.1.0, section 4).
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "protocol/environment.h"
+#include "protocol/result.h"
+#include "protocol/version.h"
 
 namespace cni::delegation {
 
-// Runs the plugin at `path` with `input` as its configuration and this process's environment, of
-// which only CNI_COMMAND is set anew. Returns its stdout.
+// Environment variables by name.
+using Variables = std::map<std::string, std::string>;
+
+// Runs the plugin at `path` with `input` as its configuration and this process's environment, in
+// which `variables` are set anew. Returns its stdout.
 //
 // A failure is thrown as the error that the plugin printed, with its code; else as Error 999 that
 // names the plugin and its ending. A plugin that does not answer within 60 seconds (or
 // CNI_DELEGATE_TIMEOUT seconds) is Error 11.
+std::string call(const std::string& path, const Variables& variables, std::string_view input);
+
+// The same with only CNI_COMMAND set anew.
 std::string call(const std::string& path, Command command, std::string_view input);
 
-// The environment of this process with CNI_COMMAND set to `command`.
-std::vector<std::string> delegate_environment(Command command);
+// What an ADD printed. It may be in any version we know; one that names no version is in `version`.
+// Throws Error 999.
+Result parse_answer(const std::string& answer, Version version);
+
+// The environment of this process with `variables` set anew.
+std::vector<std::string> environment_with(const Variables& variables);
 
 }  // namespace cni::delegation

@@ -147,13 +147,14 @@ int reap(pid_t pid) {
 class Conversation {
  public:
   Conversation(pid_t pid, UniqueFd in, UniqueFd out, UniqueFd err, std::string_view input,
-               const Limits& limits, const ChildEnded& ended)
+               const Limits& limits, Stderr stderr_goes, const ChildEnded& ended)
       : pid_(pid),
         in_(std::move(in)),
         out_(std::move(out)),
         err_(std::move(err)),
         input_(input),
         limits_(limits),
+        stderr_goes_(stderr_goes),
         ended_(ended),
         deadline_(Deadline::in(limits.time)) {
     set_nonblocking(in_);
@@ -197,7 +198,7 @@ class Conversation {
     if (::poll(fds.data(), fds.size(), timeout) < 0 && errno != EINTR) throw_errno("poll a child");
     if (fds[0].revents != 0) feed();
     if (fds[1].revents != 0) collect(out_, output_);
-    if (fds[2].revents != 0) pass_on_stderr();
+    if (fds[2].revents != 0) collect_stderr();
     if (fds[3].revents != 0) look_whether_ended();
     return true;
   }
@@ -223,9 +224,10 @@ class Conversation {
     flooded_ = flooded_ || into.size() > limits_.output;
   }
 
-  void pass_on_stderr() {
+  void collect_stderr() {
     const std::size_t before = errors_.size();
     collect(err_, errors_);
+    if (stderr_goes_ == Stderr::kKept) return;
     const std::string_view fresh = std::string_view(errors_).substr(before);
     [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, fresh.data(), fresh.size());
   }
@@ -255,6 +257,7 @@ class Conversation {
   UniqueFd err_;
   std::string_view input_;
   const Limits& limits_;
+  Stderr stderr_goes_;
   const ChildEnded& ended_;
   Deadline deadline_;
   std::optional<int> status_;
@@ -266,7 +269,7 @@ class Conversation {
 }  // namespace
 
 Outcome run_child(const std::string& path, const std::vector<std::string>& environment,
-                  std::string_view input, const Limits& limits) {
+                  std::string_view input, const Limits& limits, Stderr stderr_goes) {
   std::string argument = path;
   std::array<char*, 2> arguments = {argument.data(), nullptr};
   std::vector<std::string> variables = environment;

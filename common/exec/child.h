@@ -26,15 +26,22 @@ struct Outcome {
   std::string err;
 };
 
+// Where the stderr of a child goes besides the outcome.
+enum class Stderr {
+  kPassedOn,  // to ours, as it comes
+  kKept,      // nowhere
+};
+
 // Starts `path` with itself as the only argument and `environment` ("K=V" each), feeds it `input`
-// and collects what it prints; its stderr also goes to ours as it comes.
+// and collects what it prints.
 //
 // The child has descriptors 0, 1 and 2 only, default signal handling, no inheritable capabilities
 // and a process group of its own, which is killed when a limit is passed. It dies with this
 // process. Throws SystemError if it cannot be started, Busy if somebody is writing the file
 // (ETXTBSY).
 Outcome run_child(const std::string& path, const std::vector<std::string>& environment,
-                  std::string_view input, const Limits& limits = {});
+                  std::string_view input, const Limits& limits = {},
+                  Stderr stderr_goes = Stderr::kPassedOn);
 
 // "exit status 3", "signal: killed", ...
 std::string describe(const Outcome& outcome);
