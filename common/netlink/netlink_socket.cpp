@@ -16,7 +16,6 @@
 #include <span>
 
 #include "base/deadline.h"
-#include "base/text.h"
 #include "netlink/message.h"
 
 namespace cni::netlink {
@@ -30,7 +29,8 @@ constexpr int kFirstPauseMs = 5;
 constexpr int kLongestPauseMs = 320;
 
 bool worth_repeating(int error_number) {
-  return error_number == EBUSY || error_number == EAGAIN || error_number == ENOBUFS;
+  return error_number == EBUSY || error_number == EAGAIN || error_number == ENOBUFS ||
+         error_number == EINTR || error_number == ERESTART;
 }
 
 // Of the flags of a dump each one means something else in a request that changes something. The
@@ -38,33 +38,6 @@ bool worth_repeating(int error_number) {
 bool is_dump(const nlmsghdr& request) {
   return request.nlmsg_type % 4 == RTM_GETLINK % 4 &&
          (request.nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
-}
-
-// What NLMSG_ERROR and NLMSG_DONE say: a negative errno, 0 for success.
-struct Verdict {
-  int error_number = 0;
-  std::string explanation = {};
-};
-
-Verdict read_verdict(const nlmsghdr& header, std::span<const std::byte> payload) {
-  const auto code = Attributes::read_header<int>(payload);
-  // A dump that ends without a code ended well.
-  if (!code) return {.error_number = header.nlmsg_type == NLMSG_DONE ? 0 : EPROTO};
-  Verdict verdict{.error_number = -*code};
-  if ((header.nlmsg_flags & NLM_F_ACK_TLVS) == 0) return verdict;
-
-  std::size_t before = sizeof(int);
-  if (header.nlmsg_type == NLMSG_ERROR) {
-    before = sizeof(nlmsgerr);
-    const auto error = Attributes::read_header<nlmsgerr>(payload);
-    // The refused request is repeated here unless the kernel says that it is not.
-    if (error && (header.nlmsg_flags & NLM_F_CAPPED) == 0 && error->msg.nlmsg_len > NLMSG_HDRLEN) {
-      before += NLMSG_ALIGN(error->msg.nlmsg_len) - NLMSG_HDRLEN;
-    }
-  }
-  const Attributes attributes = Attributes::after_header(payload, before);
-  verdict.explanation = valid_utf8(attributes.text(NLMSGERR_ATTR_MSG));
-  return verdict;
 }
 
 }  // namespace
@@ -75,48 +48,6 @@ KernelError::KernelError(int error_number, const std::string& attempt,
                   explanation.empty()
                       ? errno_text(error_number)
                       : fmt::format("{} ({})", errno_text(error_number), explanation)) {}
-
-// What came back for one sending of a request.
-struct Socket::Received {
-  Outcome outcome;
-  bool complete = false;
-  // Answers are missing: the receive buffer was full, or ours was too small.
-  bool lost = false;
-  // The dump is no picture of one moment.
-  bool interrupted = false;
-
-  // Adds what one datagram says about the request with this sequence number.
-  void take(std::span<const std::byte> datagram, std::uint32_t sequence);
-};
-
-void Socket::Received::take(std::span<const std::byte> datagram, std::uint32_t sequence) {
-  while (const auto header = Attributes::read_header<nlmsghdr>(datagram)) {
-    if (header->nlmsg_len < NLMSG_HDRLEN || header->nlmsg_len > datagram.size()) return;
-    const auto payload = datagram.subspan(NLMSG_HDRLEN, header->nlmsg_len - NLMSG_HDRLEN);
-    datagram =
-        datagram.subspan(std::min<std::size_t>(NLMSG_ALIGN(header->nlmsg_len), datagram.size()));
-    if (header->nlmsg_seq != sequence) continue;  // belongs to an attempt that was given up
-
-    if ((header->nlmsg_flags & NLM_F_DUMP_INTR) != 0) interrupted = true;
-    switch (header->nlmsg_type) {
-      case NLMSG_NOOP:
-        break;
-      case NLMSG_OVERRUN:
-        lost = true;
-        break;
-      case NLMSG_ERROR:
-      case NLMSG_DONE: {
-        Verdict verdict = read_verdict(*header, payload);
-        outcome.error_number = verdict.error_number;
-        outcome.explanation = std::move(verdict.explanation);
-        complete = true;
-        return;
-      }
-      default:
-        outcome.answers.push_back({header->nlmsg_type, {payload.begin(), payload.end()}});
-    }
-  }
-}
 
 void Socket::Close::operator()(nl_sock* socket) const {
   ::nl_socket_free(socket);
@@ -184,35 +115,35 @@ Outcome Socket::exchange(Message& message, const std::string& attempt) {
   int interruptions = 0;
   bool answer_was_lost = false;
   for (;;) {
-    Received received = exchange_once(message, attempt);
-    if (received.interrupted) {
+    Reply reply = exchange_once(message, attempt);
+    if (reply.interrupted) {
       if (++interruptions == kDumpAttempts) {
         throw Busy(fmt::format("{}: the answer changed while it was read", attempt));
       }
       continue;
     }
-    const int error_number = received.lost ? ENOBUFS : received.outcome.error_number;
+    const int error_number = reply.lost ? ENOBUFS : reply.outcome.error_number;
     if (!worth_repeating(error_number)) {
       if (answer_was_lost && error_number == EEXIST) {
         throw Busy(fmt::format("{}: the kernel's first answer was lost", attempt));
       }
-      return std::move(received.outcome);
+      return std::move(reply.outcome);
     }
-    answer_was_lost = answer_was_lost || received.lost;
+    answer_was_lost = answer_was_lost || reply.lost;
     if (deadline.passed()) {
-      throw Busy(KernelError(error_number, attempt, received.outcome.explanation).what());
+      throw Busy(KernelError(error_number, attempt, reply.outcome.explanation).what());
     }
     ::poll(nullptr, 0, std::min(pause, deadline.poll_timeout_ms()));
     pause = std::min(pause * 2, kLongestPauseMs);
   }
 }
 
-Socket::Received Socket::exchange_once(Message& message, const std::string& attempt) {
+Reply Socket::exchange_once(Message& message, const std::string& attempt) {
   nlmsghdr* request = message.header();
   request->nlmsg_seq = ++sequence_;
   request->nlmsg_pid = 0;  // the kernel fills in the port of the socket
 
-  Received received;
+  Reply reply;
   sockaddr_nl kernel{};
   kernel.nl_family = AF_NETLINK;
   ssize_t sent = 0;
@@ -222,12 +153,12 @@ Socket::Received Socket::exchange_once(Message& message, const std::string& atte
   } while (sent < 0 && errno == EINTR);
   if (sent < 0) {
     if (!worth_repeating(errno)) throw KernelError(errno, attempt);
-    received.outcome.error_number = errno;
-    return received;
+    reply.outcome.error_number = errno;
+    return reply;
   }
 
   int flags = MSG_TRUNC;  // tell the true length even if the buffer is too small
-  while (!received.complete) {
+  while (!reply.complete) {
     sockaddr_nl sender{};
     socklen_t sender_size = sizeof sender;
     const ssize_t size = ::recvfrom(fd(), buffer_.data(), buffer_.size(), flags,
@@ -235,24 +166,24 @@ Socket::Received Socket::exchange_once(Message& message, const std::string& atte
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno == ENOBUFS) {
       // The kernel had to drop an answer. Take what did arrive, lest it disturb the next attempt.
-      received.lost = true;
+      reply.lost = true;
       flags |= MSG_DONTWAIT;
       continue;
     }
     if (size < 0 && errno == EAGAIN) {
-      received.lost = true;
+      reply.lost = true;
       break;
     }
     if (size < 0) throw KernelError(errno, attempt);
     const auto length = static_cast<std::size_t>(size);
     if (sender.nl_pid != 0) continue;  // not from the kernel
-    received.take(std::span(buffer_).first(std::min(length, buffer_.size())), sequence_);
+    reply.take(std::span(buffer_).first(std::min(length, buffer_.size())), sequence_);
     if (length > buffer_.size()) {
-      received.lost = true;
+      reply.lost = true;
       buffer_.resize(length);
     }
   }
-  return received;
+  return reply;
 }
 
 }  // namespace cni::netlink

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "netlink/reply.h"
 #include "netns/netns.h"
 
 struct nl_sock;
@@ -40,19 +41,6 @@ class KernelError : public SystemError {
       : SystemError(error_number, attempt, words) {}
 };
 
-// One message of the kernel: what follows the nlmsghdr.
-struct Answer {
-  std::uint16_t type;
-  std::vector<std::byte> payload;
-};
-
-// What became of a request. `error_number` is 0 or a positive errno.
-struct Outcome {
-  int error_number = 0;
-  std::string explanation;
-  std::vector<Answer> answers;
-};
-
 class Socket {
  public:
   // In the namespace of this thread. Throws SystemError.
@@ -69,8 +57,8 @@ class Socket {
 
   // The same, with every refusal as an answer.
   //
-  // All three repeat what may work a little later: an interrupted system call; EBUSY, EAGAIN and
-  // ENOBUFS with growing pauses for 5 s in all; a dump that changed while it was read
+  // All three repeat what may work a little later: an interrupted system call; EBUSY, EAGAIN,
+  // ENOBUFS and the like with growing pauses for 5 s in all; a dump that changed while it was read
   // (NLM_F_DUMP_INTR), 10 times. After that they throw Busy. They throw Busy as well if a lost
   // answer leaves open whether this process or another one made what now exists.
   Outcome exchange(Message& message, const std::string& attempt);
@@ -82,10 +70,9 @@ class Socket {
   struct Close {
     void operator()(nl_sock* socket) const;
   };
-  struct Received;
 
   explicit Socket(std::unique_ptr<nl_sock, Close> socket);
-  Received exchange_once(Message& message, const std::string& attempt);
+  Reply exchange_once(Message& message, const std::string& attempt);
 
   std::unique_ptr<nl_sock, Close> socket_;
   std::vector<std::byte> buffer_;

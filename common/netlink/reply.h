@@ -1,0 +1,40 @@
+// What the kernel says to one request, put together from the datagrams it comes in.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace cni::netlink {
+
+// One message of the kernel: what follows the nlmsghdr.
+struct Answer {
+  std::uint16_t type;
+  std::vector<std::byte> payload;
+};
+
+// What became of a request. `error_number` is 0 or a positive errno.
+struct Outcome {
+  int error_number = 0;
+  // The kernel's words (NLMSGERR_ATTR_MSG), valid UTF-8; often empty.
+  std::string explanation = {};
+  std::vector<Answer> answers = {};
+};
+
+struct Reply {
+  Outcome outcome;
+  // The end has been seen.
+  bool complete = false;
+  // Answers are missing.
+  bool lost = false;
+  // The dump is no picture of one moment (NLM_F_DUMP_INTR).
+  bool interrupted = false;
+
+  // Adds what one datagram says about the request with this sequence number. Anything else in it,
+  // and what does not fit its own length, is passed over.
+  void take(std::span<const std::byte> datagram, std::uint32_t sequence);
+};
+
+}  // namespace cni::netlink
