@@ -238,6 +238,21 @@ std::vector<Link> links(Socket& socket, const LinkFilter& filter) {
   return found;
 }
 
+bool is_kind_supported(Socket& socket, const std::string& kind) {
+  // The number of queues is refused (rtnl_create_link() in net/core/rtnetlink.c), but an unknown
+  // kind before that.
+  constexpr std::uint32_t kImpossible = 0xffff;
+  Message message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+  message.put_header(link_header());
+  message.put_u32(IFLA_NUM_TX_QUEUES, kImpossible);
+  message.nest(IFLA_LINKINFO, [&] { message.put_text(IFLA_INFO_KIND, kind); });
+  const std::string attempt = fmt::format("ask for links of kind {}", in_quotes(kind));
+  const Outcome outcome = socket.exchange(message, attempt);
+  if (outcome.error_number == EOPNOTSUPP) return false;
+  if (outcome.error_number == EINVAL) return true;
+  throw KernelError(outcome.error_number, attempt, outcome.explanation);
+}
+
 void add_bridge(Socket& socket, const BridgeSpec& spec) {
   Message message = creation({.name = spec.name, .mtu = spec.mtu, .mac = spec.mac});
   put_kind(message, kBridge, [&] {

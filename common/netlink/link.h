@@ -72,6 +72,10 @@ struct LinkFilter {
 // By ascending index.
 std::vector<Link> links(Socket& socket, const LinkFilter& filter = {});
 
+// Whether the kernel can make links of this kind; loads its module if there is one. Makes no link.
+// Throws KernelError.
+bool is_kind_supported(Socket& socket, const std::string& kind);
+
 struct BridgeSpec {
   std::string name;
   std::optional<std::uint32_t> mtu = std::nullopt;

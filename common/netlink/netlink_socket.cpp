@@ -33,11 +33,14 @@ bool worth_repeating(int error_number) {
          error_number == EINTR || error_number == ERESTART;
 }
 
-// Of the flags of a dump each one means something else in a request that changes something. The
-// types of rtnetlink(7) come in fours: new, delete, get, set.
+// The types of rtnetlink(7) come in fours: new, delete, get, set.
+bool is_question(const nlmsghdr& request) {
+  return request.nlmsg_type % 4 == RTM_GETLINK % 4;
+}
+
+// Each of the flags of a dump means something else in a request that changes something.
 bool is_dump(const nlmsghdr& request) {
-  return request.nlmsg_type % 4 == RTM_GETLINK % 4 &&
-         (request.nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
+  return is_question(request) && (request.nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
 }
 
 }  // namespace
@@ -107,8 +110,7 @@ bool Socket::try_change(Message& message, const std::string& attempt,
 }
 
 Outcome Socket::exchange(Message& message, const std::string& attempt) {
-  // A dump ends with NLMSG_DONE; everything else ends with the acknowledgement asked for here.
-  if (!is_dump(*message.header())) message.header()->nlmsg_flags |= NLM_F_ACK;
+  if (!is_question(*message.header())) message.header()->nlmsg_flags |= NLM_F_ACK;
 
   const Deadline deadline = Deadline::in(kPatience);
   int pause = kFirstPauseMs;
@@ -143,7 +145,7 @@ Reply Socket::exchange_once(Message& message, const std::string& attempt) {
   request->nlmsg_seq = ++sequence_;
   request->nlmsg_pid = 0;  // the kernel fills in the port of the socket
 
-  Reply reply;
+  Reply reply{.single = is_question(*request) && !is_dump(*request)};
   sockaddr_nl kernel{};
   kernel.nl_family = AF_NETLINK;
   ssize_t sent = 0;

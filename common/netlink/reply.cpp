@@ -68,6 +68,10 @@ void Reply::take(std::span<const std::byte> datagram, std::uint32_t sequence) {
       }
       default:
         outcome.answers.push_back({header->nlmsg_type, {payload.begin(), payload.end()}});
+        if (single) {
+          complete = true;
+          return;
+        }
     }
   }
 }

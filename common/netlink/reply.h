@@ -24,7 +24,9 @@ struct Outcome {
 };
 
 struct Reply {
-  Outcome outcome;
+  // The first answer is the end, not an acknowledgement or NLMSG_DONE: a question for one object.
+  bool single = false;
+  Outcome outcome = {};
   // The end has been seen.
   bool complete = false;
   // Answers are missing.
