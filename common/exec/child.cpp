@@ -301,7 +301,7 @@ Outcome run_child(const std::string& path, const std::vector<std::string>& envir
     const int error = read_exec_failure(failure.read);
     if (error == 0) {
       return Conversation(pid, std::move(in.write), std::move(out.read), std::move(err.read), input,
-                          limits, ended)
+                          limits, stderr_goes, ended)
           .run();
     }
     reap(pid);
