@@ -1,0 +1,43 @@
+// CHECK: compares what the previous result says of the container with the kernel.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "netlink/link.h"
+#include "netlink/netlink_socket.h"
+#include "netns/netns.h"
+#include "protocol/request.h"
+#include "protocol/result.h"
+
+namespace cni::attachment {
+
+// Gathers every difference, so that one error names them all.
+class Differences {
+ public:
+  void add(std::string sentence) { sentences_.push_back(std::move(sentence)); }
+  bool empty() const { return sentences_.empty(); }
+
+  // Throws Error 999 with all of them, if there are any.
+  void finish() const;
+
+ private:
+  std::vector<std::string> sentences_;
+};
+
+// The entry of the container's interface: CNI_IFNAME, in the namespace of the request, which may
+// have been reached by another path. Throws Error 999 if there is none.
+const Interface& get_container_interface(const Request& request, const Result& previous);
+
+// The link is there, is of `kind`, is up, and has the MAC and MTU that `expected` names. Returns
+// the link if it is there.
+std::optional<netlink::Link> check_link(netlink::Socket& socket, const Interface& expected,
+                                        const std::string& kind, Differences& differences);
+
+// Every address of `previous` on the interface `expected` is on `link`, and every route is in the
+// table it names, else in any. Others may have been added.
+void check_addresses_and_routes(netlink::Socket& container, const netlink::Link& link,
+                                const Interface& expected, const Result& previous,
+                                Differences& differences);
+
+}  // namespace cni::attachment

@@ -1,0 +1,136 @@
+#include "attachment/container_link.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/error.h"
+#include "netlink/address.h"
+#include "netlink/link_watch.h"
+#include "netlink/route.h"
+#include "netns/sysctl.h"
+#include "protocol/error.h"
+
+namespace cni::attachment {
+namespace {
+
+constexpr std::chrono::milliseconds kDuplicateDetectionLimit{5000};
+
+bool has_ipv6(const Result& result) {
+  return std::ranges::any_of(
+      result.ips, [](const IpConfig& ip) { return ip.address.family() == inet::Family::kIpv6; });
+}
+
+std::string ipv6_sysctl(const std::string& link, std::string_view key) {
+  return fmt::format("net/ipv6/conf/{}/{}", link, key);
+}
+
+// IPv6 may be switched off for new links, or altogether.
+void enable_ipv6(const std::string& link) {
+  for (const std::string& name : {std::string("lo"), link}) {
+    const std::string sysctl = ipv6_sysctl(name, "disable_ipv6");
+    if (!netns::find_sysctl(sysctl)) {
+      throw Error(Code::kInternal,
+                  fmt::format("cannot use IPv6 addresses on \"{}\": this kernel runs without IPv6 "
+                              "(there is no sysctl {}; see the boot parameter ipv6.disable)",
+                              link, sysctl));
+    }
+    try {
+      netns::ensure_sysctl(sysctl, "0");
+    } catch (const SystemError& error) {
+      throw Error(Code::kInternal, fmt::format("cannot use IPv6 addresses on \"{}\", where IPv6 is "
+                                               "off: {}",
+                                               link, error.what()));
+    }
+  }
+}
+
+void set_sysctls(const netns::Netns& netns, const std::string& link, bool ipv6,
+                 const ContainerLinkSettings& settings) {
+  const netns::Scope inside(netns);
+  if (settings.notify_neighbours) {
+    netns::try_set_sysctl(fmt::format("net/ipv4/conf/{}/arp_notify", link), "1");
+  }
+  const std::string accept_dad = ipv6_sysctl(link, "accept_dad");
+  if (netns::find_sysctl(accept_dad)) {
+    if (settings.detect_duplicates) netns::try_set_sysctl(ipv6_sysctl(link, "enhanced_dad"), "1");
+    netns::try_set_sysctl(accept_dad, settings.detect_duplicates ? "1" : "0");
+  }
+  if (!ipv6) return;
+  enable_ipv6(link);
+  netns::set_sysctl(ipv6_sysctl(link, "keep_addr_on_down"), "1");
+}
+
+void wait_for_duplicate_detection(netlink::Socket& container, const netlink::Link& link,
+                                  netlink::LinkWatch& watch) {
+  const auto is_settled = [&] {
+    bool settled = true;
+    for (const netlink::InterfaceAddress& address :
+         netlink::addresses(container, {.link_index = link.index, .family = inet::Family::kIpv6})) {
+      if (address.dad_failed) {
+        throw Error(Code::kInternal,
+                    fmt::format("failed to settle addresses for \"{0}\": link {0} has address {1} "
+                                "in DADFAILED state",
+                                link.name, address.network.text()));
+      }
+      settled = settled && !address.tentative;
+    }
+    return settled;
+  };
+  if (watch.wait_until(is_settled, Deadline::in(kDuplicateDetectionLimit))) return;
+  // Without a carrier there is nobody to ask.
+  if (netlink::get_link(container, link.index).oper_state != netlink::OperState::kUp) return;
+  throw Error(Code::kInternal,
+              fmt::format("failed to settle addresses for \"{}\": still tentative after {} ms",
+                          link.name, kDuplicateDetectionLimit.count()));
+}
+
+std::optional<inet::Address> first_gateway(const Result& result, inet::Family family) {
+  for (const IpConfig& ip : result.ips) {
+    if (ip.gateway && ip.gateway->family() == family) return ip.gateway;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void set_up_container_link(const netns::Netns& netns, netlink::Socket& container,
+                           const netlink::Link& link, const Result& result, std::size_t interface,
+                           const ContainerLinkSettings& settings) {
+  const bool ipv6 = has_ipv6(result);
+  set_sysctls(netns, link.name, ipv6, settings);
+  std::optional<netlink::LinkWatch> watch;
+  if (ipv6 && settings.detect_duplicates) watch = netlink::LinkWatch::in(netns);
+  for (const IpConfig& ip : result.ips) {
+    if (ip.interface != interface) continue;
+    netlink::add_address(container, link, ip.address, {.no_dad = !settings.detect_duplicates});
+  }
+  netlink::change_link(container, link, {.up = true});
+  if (watch) wait_for_duplicate_detection(container, link, *watch);
+}
+
+void add_container_routes(netlink::Socket& container, const netlink::Link& link,
+                          const Result& result) {
+  for (const Route& wanted : result.routes) {
+    const inet::Family family = wanted.destination.family();
+    const netlink::Route route = {
+        .destination = wanted.destination,
+        .gateway = wanted.gateway ? wanted.gateway : first_gateway(result, family),
+        .link_index = link.index,
+        .priority = wanted.priority.value_or(0),
+        .table = wanted.table.value_or(netlink::kMainTable),
+        .scope = wanted.scope.value_or(netlink::kScopeUniverse),
+        .mtu = wanted.mtu,
+        .advmss = wanted.advmss,
+    };
+    try {
+      netlink::add_route(container, route);
+    } catch (const netlink::KernelError& error) {
+      throw Error(Code::kInternal, fmt::format("failed to add route '{} dev {}': {}",
+                                               netlink::text(route), link.name, error.what()));
+    }
+  }
+}
+
+}  // namespace cni::attachment

@@ -1,0 +1,57 @@
+// The veth pair of an attachment: one end in the container under CNI_IFNAME, the other on the host.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "attachment/owner.h"
+#include "inet/mac.h"
+#include "netlink/link.h"
+#include "netlink/netlink_socket.h"
+#include "netns/netns.h"
+
+namespace cni::attachment {
+
+struct VethPairSpec {
+  Owner owner;
+  std::optional<std::uint32_t> mtu = std::nullopt;  // of both ends, bytes
+  std::optional<inet::Mac> container_mac = std::nullopt;
+  std::optional<int> master = std::nullopt;  // of the host end: index of a bridge
+};
+
+struct VethPair {
+  netlink::Link host;
+  netlink::Link container;
+};
+
+// Makes the pair, both ends down; the host end does not have its alias yet (the kernel ignores one
+// at creation).
+//
+// A host end that an earlier life of this container left behind is replaced. Throws Error 999
+// `container veth name ("eth0") peer provided ("vethXXXXXXXX") already exists` if the container has
+// an interface of that name; nothing is changed then.
+VethPair add_veth_pair(netlink::Socket& host, netlink::Socket& container,
+                       const netns::Netns& container_netns, const VethPairSpec& spec);
+
+// The host end of an attachment, by its name and its mark.
+std::optional<netlink::Link> find_host_end(netlink::Socket& host, const Owner& owner);
+
+// Works without the container's namespace. Returns whether it was there.
+bool delete_host_end_if_exists(netlink::Socket& host, const Owner& owner);
+
+// The container's end if it is a veth; the host end goes with it. Returns whether it was there.
+bool delete_container_end_if_exists(netlink::Socket& container, const std::string& ifname);
+
+// Deletes every host end in this namespace that is marked as of `network` and of none of `valid`.
+// Goes on after a failure and reports all.
+void collect_host_ends(netlink::Socket& host, const std::string& network,
+                       const std::vector<Attachment>& valid);
+
+// Waits until frames can pass `host_end`, which was set up and whose peer was too. Throws Error 999
+// `<what> in error state: <state>` after 2 s.
+void wait_until_forwarding(netlink::Socket& host, const netlink::Link& host_end,
+                           const std::string& what);
+
+}  // namespace cni::attachment

@@ -1,0 +1,162 @@
+// bridge: joins a container to a bridge of the host by a veth pair.
+//
+// An attachment leaves on the host one veth, a port of the bridge. Its name is derived from
+// container ID and interface, and its alias says whose it is, so DEL and GC need neither stored
+// state nor the container's namespace. The bridge, its addresses and forwarding are shared and
+// stay.
+
+#include "attachment/announce.h"
+#include "attachment/container_link.h"
+#include "attachment/veth_pair.h"
+#include "base/best_effort.h"
+#include "bridge_device.h"
+#include "check.h"
+#include "config.h"
+#include "delegation/ipam.h"
+#include "gateway.h"
+#include "netlink/neighbour.h"
+#include "port.h"
+#include "protocol/error.h"
+#include "protocol/plugin.h"
+
+namespace cni::bridge {
+namespace {
+
+using delegation::Ipam;
+
+// Where the interfaces stand in the result.
+constexpr std::size_t kContainerInterface = 2;
+
+Interface describe(const netlink::Link& link, const Request& request, const std::string& sandbox) {
+  Interface interface{.name = link.name, .sandbox = sandbox};
+  if (link.mac) interface.mac = link.mac->text();
+  if (request.version >= Version::k1_1_0) interface.mtu = link.mtu;
+  return interface;
+}
+
+// Layer 3: what IPAM says, on the container's link and as gateway on the host.
+Result configure(netlink::Socket& host, netlink::Socket& container, const Request& request,
+                 const Config& config, const Ipam& ipam, const Port& port, Undo& undo) {
+  Result result = ipam.add(request, undo);
+  for (IpConfig& ip : result.ips) ip.interface = kContainerInterface;
+  complete_gateways(config, result);
+
+  const netlink::Link gateway = ensure_gateway_link(host, port.bridge, config);
+  if (config.is_gateway) {
+    ensure_gateway_addresses(host, gateway, port.bridge, port.veth.host, config, result);
+    confirm_neighbours(host, gateway, result, *port.veth.container.mac);
+  }
+  attachment::set_up_container_link(
+      *request.netns, container, port.veth.container, result, kContainerInterface,
+      {.detect_duplicates = config.detect_duplicates, .notify_neighbours = true});
+  attachment::add_container_routes(container, port.veth.container, result);
+  attachment::wait_until_forwarding(host, port.veth.host, "bridge port");
+  attachment::announce_addresses(*request.netns, port.veth.container, *port.veth.container.mac,
+                                 result);
+  return result;
+}
+
+Result add(const Request& request, Undo& undo) {
+  const Config config = parse_config(request);
+  const std::optional<Ipam> ipam = Ipam::find(request);
+  netlink::Socket host = netlink::Socket::here();
+  netlink::Socket container = netlink::Socket::in(*request.netns);
+
+  const Port port = connect(host, container, request, config, undo);
+  Result result;
+  if (ipam) {
+    result = configure(host, container, request, config, *ipam, port, undo);
+  } else if (config.container_interface) {
+    netlink::change_link(container, port.veth.container, {.up = true});
+    attachment::wait_until_forwarding(host, port.veth.host, "bridge port");
+  }
+  result.interfaces = {describe(netlink::get_link(host, port.bridge.link.index), request, ""),
+                       describe(port.veth.host, request, ""),
+                       describe(port.veth.container, request, request.environment.netns)};
+  if (ipam && config.is_gateway && config.access_vlan != 0) {
+    result.interfaces.push_back(describe(
+        netlink::get_link(host, vlan_device_name(config.bridge, config.access_vlan)), request, ""));
+  }
+  if (config.dns) result.dns = *config.dns;
+  return result;
+}
+
+void check(const Request& request) {
+  const Config config = parse_config(request);
+  if (const auto ipam = Ipam::find(request)) ipam->check(request);
+  check_attachment(request, config, request.conf.get_prev_result());
+}
+
+// The host forgets at which MAC the container's addresses were. They are known from the previous
+// result or from the container itself; entries that are left age out.
+void forget_neighbours(const Request& request) {
+  netlink::Socket host = netlink::Socket::here();
+  const auto bridge = netlink::find_link(host, parse_bridge_name_for_cleanup(request));
+  const auto previous = request.conf.find_prev_result();
+  if (!bridge || !previous) return;
+  for (const IpConfig& ip : previous->ips) {
+    netlink::delete_neighbour_if_exists(host, *bridge, ip.address.address);
+  }
+}
+
+void delete_veth_pair(const Request& request) {
+  netlink::Socket host = netlink::Socket::here();
+  attachment::delete_host_end_if_exists(host, attachment::Owner::of(request));
+  if (!request.netns) return;
+  // Made by another suite, or moved away from its host end.
+  netlink::Socket container = netlink::Socket::in(*request.netns);
+  attachment::delete_container_end_if_exists(container, request.environment.ifname);
+}
+
+void release_addresses(const Request& request) {
+  if (const auto ipam = Ipam::find(request)) ipam->del(request);
+}
+
+void del(const Request& request) {
+  BestEffort cleanup;
+  const bool release_first = Ipam::releases_through_link(request);
+  if (release_first) cleanup.run("release the addresses", [&] { release_addresses(request); });
+  cleanup.run("delete the veth pair", [&] { delete_veth_pair(request); });
+  cleanup.run("forget the neighbours", [&] { forget_neighbours(request); });
+  // Last: once released, another container may get the address.
+  if (!release_first) cleanup.run("release the addresses", [&] { release_addresses(request); });
+  cleanup.finish();
+}
+
+void status(const Request& request) {
+  const Config config = parse_config(request);
+  const std::optional<Ipam> ipam = Ipam::find(request);
+  netlink::Socket host = netlink::Socket::here();
+  if (const auto obstacle = find_obstacle(host, config)) {
+    throw Error(Code::kNotAvailable, *obstacle);
+  }
+  if (ipam) ipam->status(request);
+}
+
+void gc(const Request& request) {
+  BestEffort collection;
+  collection.run("delete the veth pairs of no valid attachment", [&] {
+    netlink::Socket host = netlink::Socket::here();
+    attachment::collect_host_ends(
+        host, request.conf.name(),
+        request.conf.find_valid_attachments().value_or(std::vector<Attachment>{}));
+  });
+  collection.run("collect addresses", [&] {
+    if (const auto ipam = Ipam::find(request)) ipam->gc(request);
+  });
+  collection.finish();
+}
+
+}  // namespace
+}  // namespace cni::bridge
+
+int main() {
+  using namespace cni;
+  return run_plugin({.name = "bridge",
+                     .makes_interface = true,
+                     .add = bridge::add,
+                     .check = bridge::check,
+                     .del = bridge::del,
+                     .status = bridge::status,
+                     .gc = bridge::gc});
+}

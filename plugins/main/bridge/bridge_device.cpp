@@ -1,0 +1,189 @@
+#include "bridge_device.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/digest.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "netlink/route.h"
+#include "netns/sysctl.h"
+#include "protocol/error.h"
+
+namespace cni::bridge {
+namespace {
+
+constexpr const char* kLockDirectory = "/run/cni/plumb";
+// Marks a bridge as made by this plugin.
+constexpr const char* kAlias = "plumb bridge";
+constexpr std::uint32_t kSmallestMtu = 68;  // RFC 791: what every IPv4 link takes
+
+// The same after every reboot, another one on every machine. A locally administered unicast
+// address.
+inet::Mac stable_mac(const std::string& bridge) {
+  std::string machine;
+  try {
+    machine = trim(find_file("/etc/machine-id", 4096).value_or(""));
+  } catch (const IoError& error) {
+    log::info("{}, ignoring", error.what());
+  }
+  if (machine.empty()) {
+    std::string name(256, '\0');
+    if (::gethostname(name.data(), name.size() - 1) == 0) machine = name.c_str();
+  }
+  const std::string digest = sha512_hex(fmt::format("bridge {} {}", machine, bridge), 12);
+  std::vector<std::uint8_t> bytes;
+  for (std::size_t at = 0; at < digest.size(); at += 2) {
+    bytes.push_back(static_cast<std::uint8_t>(std::stoul(digest.substr(at, 2), nullptr, 16)));
+  }
+  bytes.front() = static_cast<std::uint8_t>((bytes.front() & 0xfcU) | 2U);
+  return inet::Mac(std::move(bytes));
+}
+
+// Takes the bridge away again unless it has ports.
+void delete_bridge_if_unused(const std::string& bridge) {
+  netlink::Socket host = netlink::Socket::here();
+  const state::FileLock lock = lock_bridge(bridge);
+  const std::optional<netlink::Link> link = netlink::find_link(host, bridge);
+  if (!link || link->kind != "bridge") return;
+  if (!netlink::links(host, {.master = link->index}).empty()) return;
+  netlink::delete_link_if_exists(host, link->index);
+}
+
+// Returns whether it was this call that made it.
+bool add_bridge_unless_there(netlink::Socket& host, const Config& config,
+                             const std::optional<std::uint32_t>& mtu) {
+  try {
+    netlink::add_bridge(host, {.name = config.bridge,
+                               .mtu = mtu,
+                               .mac = stable_mac(config.bridge),
+                               .vlan_filtering = config.vlan_filtering});
+    return true;
+  } catch (const netlink::KernelError& error) {
+    if (error.number() == EEXIST) return false;
+    throw;
+  }
+}
+
+// Somebody else's bridge keeps its VLAN setting: its other ports may rely on it.
+std::optional<std::string> find_vlan_obstacle(const BridgeDevice& bridge, const Config& config) {
+  if (!config.vlan_filtering || bridge.link.vlan_filtering == true) return std::nullopt;
+  const std::string& name = bridge.link.name;
+  if (!bridge.link.vlan_filtering) {
+    return fmt::format(
+        "bridge \"{}\" cannot tell VLANs apart, which the keys \"vlan\" and \"vlanTrunk\" need: "
+        "this kernel is built without bridge VLAN filtering",
+        name);
+  }
+  if (bridge.ours) return std::nullopt;  // it will be switched on
+  return fmt::format(
+      "bridge \"{0}\" was made by somebody else and does not tell VLANs apart, which the keys "
+      "\"vlan\" and \"vlanTrunk\" need; run: ip link set {0} type bridge vlan_filtering 1",
+      name);
+}
+
+netlink::LinkChange needed_change(const BridgeDevice& bridge, const Config& config,
+                                  const std::optional<std::uint32_t>& mtu) {
+  netlink::LinkChange change;
+  const netlink::Link& link = bridge.link;
+  if (bridge.made_now) change.alias = kAlias;
+  if (!link.up) change.up = true;
+  if (config.promiscuous && !link.promiscuous) change.promiscuous = true;
+  if (bridge.ours && config.vlan_filtering && link.vlan_filtering == false) {
+    change.vlan_filtering = true;
+  }
+  if (bridge.ours && config.mtu_auto && mtu && link.mtu != *mtu) change.mtu = mtu;
+  // Writing the MAC pins it, whoever chose it.
+  if (!bridge.ours) change.mac = link.mac;
+  return change;
+}
+
+bool is_empty(const netlink::LinkChange& change) {
+  return !change.alias && !change.up && !change.promiscuous && !change.vlan_filtering &&
+         !change.mtu && !change.mac;
+}
+
+// The containers may send router advertisements; the host must not believe them.
+void refuse_router_advertisements(const std::string& link) {
+  const std::string sysctl = fmt::format("net/ipv6/conf/{}/accept_ra", link);
+  if (netns::find_sysctl(sysctl)) netns::ensure_sysctl(sysctl, "0");
+}
+
+}  // namespace
+
+state::FileLock lock_bridge(const std::string& bridge) {
+  ensure_directory(kLockDirectory, 0755);
+  return state::FileLock::acquire(fmt::format("{}/{}.lock", kLockDirectory, bridge));
+}
+
+BridgeDevice ensure_bridge(netlink::Socket& host, const Config& config,
+                           std::optional<std::uint32_t> mtu, Undo& undo) {
+  const std::string& name = config.bridge;
+  std::optional<netlink::Link> link = netlink::find_link(host, name);
+  bool made_now = false;
+  if (!link) {
+    made_now = add_bridge_unless_there(host, config, mtu);
+    if (made_now) undo.add("remove the bridge", [name] { delete_bridge_if_unused(name); });
+    link = netlink::get_link(host, name);
+  }
+  if (link->kind != "bridge") {
+    throw Error(Code::kInvalidConfig,
+                fmt::format("failed to create bridge \"{0}\": \"{0}\" already exists but is not a "
+                            "bridge",
+                            name),
+                fmt::format("key \"bridge\" is \"{}\"", name));
+  }
+  const bool ours = made_now || link->alias == kAlias;
+  BridgeDevice bridge{.link = *std::move(link), .ours = ours, .made_now = made_now};
+  if (const auto obstacle = find_vlan_obstacle(bridge, config)) {
+    throw Error(Code::kInternal, *obstacle);
+  }
+  refuse_router_advertisements(name);
+  const netlink::LinkChange change = needed_change(bridge, config, mtu);
+  if (!is_empty(change)) {
+    netlink::change_link(host, bridge.link, change);
+    bridge.link = netlink::get_link(host, bridge.link.index);
+  }
+  return bridge;
+}
+
+std::optional<std::string> find_obstacle(netlink::Socket& host, const Config& config) {
+  for (const char* kind : {"bridge", "veth"}) {
+    if (!netlink::is_kind_supported(host, kind)) {
+      return fmt::format("this kernel has no links of kind \"{}\" (module {})", kind, kind);
+    }
+  }
+  const std::optional<netlink::Link> link = netlink::find_link(host, config.bridge);
+  if (!link) return std::nullopt;
+  if (link->kind != "bridge") {
+    return fmt::format("\"{}\" already exists but is not a bridge", link->name);
+  }
+  return find_vlan_obstacle({.link = *link, .ours = link->alias == kAlias, .made_now = false},
+                            config);
+}
+
+std::optional<std::uint32_t> resolve_mtu(netlink::Socket& host, const Config& config) {
+  if (!config.mtu_auto) return config.mtu;
+  const std::optional<int> uplink = netlink::default_route_link(host);
+  if (!uplink) {
+    throw Error(Code::kTryAgainLater,
+                "key \"mtu\" is \"auto\" and this host has no default route to take the MTU from; "
+                "add one or set a number");
+  }
+  const std::uint32_t mtu = netlink::get_link(host, *uplink).mtu;
+  if (mtu < config.mtu_overhead + kSmallestMtu) {
+    throw Error(Code::kInvalidConfig,
+                fmt::format("key \"mtuOverhead\" is {}, which leaves nothing of the MTU {} of the "
+                            "default route's device",
+                            config.mtu_overhead, mtu));
+  }
+  return mtu - config.mtu_overhead;
+}
+
+}  // namespace cni::bridge

@@ -1,0 +1,131 @@
+#include "check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "attachment/check_container_link.h"
+#include "netlink/address.h"
+#include "netlink/bridge_vlan.h"
+#include "netlink/link.h"
+#include "netlink/netlink_socket.h"
+#include "netns/sysctl.h"
+#include "protocol/error.h"
+
+namespace cni::bridge {
+namespace {
+
+using attachment::Differences;
+
+// An interface of the host in the previous result.
+const Interface* find_host_interface(const Result& previous, const std::string& name) {
+  const auto found = std::ranges::find_if(previous.interfaces, [&](const Interface& interface) {
+    return interface.name == name && interface.sandbox.empty();
+  });
+  return found == previous.interfaces.end() ? nullptr : &*found;
+}
+
+std::optional<netlink::Link> check_bridge(netlink::Socket& host, const Config& config,
+                                          const Result& previous, Differences& differences) {
+  const Interface* expected = find_host_interface(previous, config.bridge);
+  if (expected == nullptr) {
+    differences.add(fmt::format("bridge \"{}\" is not in prevResult", config.bridge));
+    return std::nullopt;
+  }
+  auto bridge = attachment::check_link(host, *expected, "bridge", differences);
+  if (bridge && config.promiscuous && !bridge->promiscuous) {
+    differences.add(fmt::format("bridge \"{}\" is not in promiscuous mode", config.bridge));
+  }
+  return bridge;
+}
+
+void check_port_settings(netlink::Socket& host, const netlink::Link& port, const Config& config,
+                         Differences& differences) {
+  if (!port.port) return;
+  const auto compare = [&](const char* what, bool is, bool should_be) {
+    if (is == should_be) return;
+    differences.add(fmt::format("{} of bridge port \"{}\" is {}, not {}", what, port.name,
+                                is ? "on" : "off", should_be ? "on" : "off"));
+  };
+  compare("hairpin mode", port.port->hairpin, config.hairpin);
+  compare("port isolation", port.port->isolated, config.port_isolation);
+  if (config.vlans.empty()) return;
+  const auto present = netlink::port_vlans(host, port);
+  for (const netlink::PortVlan& vlan : config.vlans) {
+    if (std::ranges::find(present, vlan) == present.end()) {
+      differences.add(fmt::format("VLAN {}{} is missing on bridge port \"{}\"", vlan.id,
+                                  vlan.pvid ? " (PVID, untagged)" : "", port.name));
+    }
+  }
+}
+
+// The host end is the peer of the container's end, a port of the bridge, and listed.
+void check_port(netlink::Socket& host, const netlink::Link& container, const Config& config,
+                const std::optional<netlink::Link>& bridge, const Result& previous,
+                Differences& differences) {
+  const auto port = container.peer_index ? netlink::find_link(host, *container.peer_index)
+                                         : std::optional<netlink::Link>();
+  const Interface* expected = port ? find_host_interface(previous, port->name) : nullptr;
+  if (expected == nullptr || port->peer_index != container.index) {
+    differences.add(fmt::format("CNI veth created for bridge {} was not found", config.bridge));
+    return;
+  }
+  attachment::check_link(host, *expected, "veth", differences);
+  if (bridge && port->master != bridge->index) {
+    differences.add(
+        fmt::format("link \"{}\" is not a port of bridge \"{}\"", port->name, config.bridge));
+    return;
+  }
+  if (port->up && port->oper_state != netlink::OperState::kUp && container.up) {
+    differences.add(fmt::format("bridge port \"{}\" in error state: {}", port->name,
+                                netlink::name(port->oper_state)));
+  }
+  check_port_settings(host, *port, config, differences);
+}
+
+void check_gateway(netlink::Socket& host, const Config& config, const Result& previous,
+                   Differences& differences) {
+  if (!config.is_gateway) return;
+  const std::string name =
+      config.access_vlan == 0 ? config.bridge : vlan_device_name(config.bridge, config.access_vlan);
+  const auto link = netlink::find_link(host, name);
+  if (!link) {
+    if (name != config.bridge) differences.add(fmt::format("link \"{}\": Link not found", name));
+    return;
+  }
+  const auto addresses = netlink::addresses(host, {.link_index = link->index});
+  for (const IpConfig& ip : previous.ips) {
+    if (!ip.gateway || ip.gateway->family() != ip.address.family()) continue;
+    const inet::Network gateway{*ip.gateway, ip.address.prefix_length};
+    if (std::ranges::find(addresses, gateway, &netlink::InterfaceAddress::network) ==
+        addresses.end()) {
+      differences.add(fmt::format("gateway {} is not on \"{}\"", gateway.text(), name));
+    }
+    const char* sysctl = gateway.family() == inet::Family::kIpv4 ? "net/ipv4/ip_forward"
+                                                                 : "net/ipv6/conf/all/forwarding";
+    if (netns::find_sysctl(sysctl) == "0") {
+      differences.add(fmt::format("sysctl {} is 0, not 1", sysctl));
+    }
+  }
+}
+
+}  // namespace
+
+void check_attachment(const Request& request, const Config& config, const Result& previous) {
+  const Interface& expected = attachment::get_container_interface(request, previous);
+  netlink::Socket host = netlink::Socket::here();
+  netlink::Socket container = netlink::Socket::in(*request.netns);
+  Differences differences;
+  const auto bridge = check_bridge(host, config, previous, differences);
+  if (config.container_interface) {
+    const auto link = attachment::check_link(container, expected, "veth", differences);
+    if (link) {
+      check_port(host, *link, config, bridge, previous, differences);
+      attachment::check_addresses_and_routes(container, *link, expected, previous, differences);
+    }
+  }
+  check_gateway(host, config, previous, differences);
+  differences.finish();
+}
+
+}  // namespace cni::bridge

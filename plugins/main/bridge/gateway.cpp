@@ -1,0 +1,140 @@
+#include "gateway.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "base/digest.h"
+#include "netlink/address.h"
+#include "netlink/neighbour.h"
+#include "netns/sysctl.h"
+#include "port.h"
+#include "protocol/error.h"
+
+namespace cni::bridge {
+namespace {
+
+using inet::Family;
+using inet::Network;
+
+// The gateways with the prefix length of the address they serve, each once.
+std::vector<Network> gateway_networks(const Result& result) {
+  std::vector<Network> gateways;
+  for (const IpConfig& ip : result.ips) {
+    if (!ip.gateway || ip.gateway->family() != ip.address.family()) continue;
+    const Network gateway{*ip.gateway, ip.address.prefix_length};
+    if (std::ranges::find(gateways, gateway) == gateways.end()) gateways.push_back(gateway);
+  }
+  return gateways;
+}
+
+// IPv6 subnets live side by side on a link; of IPv4 there shall be ours only.
+bool stands_in_the_way(const Network& present, const Network& gateway) {
+  if (present.family() != gateway.family()) return false;
+  return gateway.family() == Family::kIpv4 || present.overlaps(gateway);
+}
+
+bool has_other_ports(netlink::Socket& host, const BridgeDevice& bridge,
+                     const netlink::Link& own_port) {
+  const auto ports = netlink::links(host, {.master = bridge.link.index});
+  return std::ranges::any_of(
+      ports, [&](const netlink::Link& port) { return port.index != own_port.index; });
+}
+
+void enable_forwarding(Family family) {
+  netns::ensure_sysctl(
+      family == Family::kIpv4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding", "1");
+}
+
+void enable_ipv6(const std::string& link) {
+  const std::string sysctl = fmt::format("net/ipv6/conf/{}/disable_ipv6", link);
+  if (netns::find_sysctl(sysctl)) netns::ensure_sysctl(sysctl, "0");
+}
+
+// The other end of the device, a port of the bridge.
+std::string vlan_port_name(const std::string& device) {
+  return "veth" + sha512_hex("gateway of " + device, 8);
+}
+
+}  // namespace
+
+void complete_gateways(const Config& config, Result& result) {
+  if (!config.is_gateway) return;
+  for (IpConfig& ip : result.ips) {
+    if (!ip.gateway) ip.gateway = ip.address.first().next();
+  }
+  if (!config.is_default_gateway) return;
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    const Network anywhere = inet::default_network(family);
+    const auto ip = std::ranges::find(result.ips, family,
+                                      [](const IpConfig& each) { return each.address.family(); });
+    const bool has_route = std::ranges::any_of(
+        result.routes, [&](const Route& route) { return route.destination == anywhere; });
+    if (ip == result.ips.end() || has_route) continue;
+    result.routes.push_back({.destination = anywhere, .gateway = ip->gateway});
+  }
+}
+
+netlink::Link ensure_gateway_link(netlink::Socket& host, const BridgeDevice& bridge,
+                                  const Config& config) {
+  if (config.access_vlan == 0) return bridge.link;
+  const std::string name = vlan_device_name(config.bridge, config.access_vlan);
+  if (const auto link = netlink::find_link(host, name)) return *link;
+
+  const state::FileLock lock = lock_bridge(config.bridge);
+  if (const auto link = netlink::find_link(host, name)) return *link;
+  const std::string port_name = vlan_port_name(name);
+  netlink::add_veth(
+      host, {.host = {.name = port_name, .mtu = bridge.link.mtu, .master = bridge.link.index},
+             .container = {.name = name, .mtu = bridge.link.mtu}});
+  const netlink::Link port = netlink::get_link(host, port_name);
+  set_port_vlans(host, port, {{.id = config.access_vlan, .pvid = true, .untagged = true}}, false);
+  netlink::change_link(host, port, {.up = true, .alias = "gateway of " + name});
+  const netlink::Link device = netlink::get_link(host, name);
+  netlink::change_link(host, device, {.up = true});
+  return device;
+}
+
+void ensure_gateway_addresses(netlink::Socket& host, const netlink::Link& link,
+                              const BridgeDevice& bridge, const netlink::Link& own_port,
+                              const Config& config, const Result& result) {
+  const std::vector<Network> gateways = gateway_networks(result);
+  for (const Network& gateway : gateways) {
+    const Family family = gateway.family();
+    if (family == Family::kIpv6) enable_ipv6(link.name);
+    const auto present = netlink::addresses(host, {.link_index = link.index, .family = family});
+    const auto is = [&](const Network& wanted) {
+      return [&](const netlink::InterfaceAddress& each) { return each.network == wanted; };
+    };
+    if (std::ranges::none_of(present, is(gateway))) {
+      for (const netlink::InterfaceAddress& other : present) {
+        const bool wanted = std::ranges::find(gateways, other.network) != gateways.end();
+        if (wanted || !stands_in_the_way(other.network, gateway)) continue;
+        if (!config.force_address && (!bridge.ours || has_other_ports(host, bridge, own_port))) {
+          throw Error(Code::kInternal,
+                      fmt::format("failed to set bridge addr: \"{}\" already has an IP address "
+                                  "different from {}",
+                                  link.name, gateway.text()),
+                      fmt::format("it has {0}; set \"forceAddress\": true, or run: ip address del "
+                                  "{0} dev {1}",
+                                  other.network.text(), link.name));
+        }
+        netlink::delete_address_if_exists(host, link, other.network);
+      }
+      // The address is ours to give: nobody has to wait until the kernel has looked for another.
+      netlink::ensure_address(host, link, gateway, {.no_dad = true});
+    }
+    enable_forwarding(family);
+  }
+}
+
+void confirm_neighbours(netlink::Socket& host, const netlink::Link& link, const Result& result,
+                        const inet::Mac& mac) {
+  for (const IpConfig& ip : result.ips) {
+    netlink::replace_neighbour(host, link, ip.address.address, mac);
+  }
+}
+
+}  // namespace cni::bridge

@@ -1,0 +1,32 @@
+// The host as the containers' gateway.
+#pragma once
+
+#include "bridge_device.h"
+#include "config.h"
+#include "netlink/link.h"
+#include "netlink/netlink_socket.h"
+#include "protocol/result.h"
+
+namespace cni::bridge {
+
+// Fills in what `isGateway` and `isDefaultGateway` promise and IPAM left open: the first address of
+// the network as gateway, and one default route per family.
+void complete_gateways(const Config& config, Result& result);
+
+// The link that has the gateway addresses: the bridge, or the device of the access VLAN, which is
+// made if need be.
+netlink::Link ensure_gateway_link(netlink::Socket& host, const BridgeDevice& bridge,
+                                  const Config& config);
+
+// Puts the gateways of `result` on `link` and turns forwarding on for their families. Other
+// addresses of the link that stand in the way are replaced if the configuration says so, or if the
+// bridge is ours and no container but the one at `own_port` uses it; else Error 999 names both.
+void ensure_gateway_addresses(netlink::Socket& host, const netlink::Link& link,
+                              const BridgeDevice& bridge, const netlink::Link& own_port,
+                              const Config& config, const Result& result);
+
+// The host reaches the container's addresses at once, also if they were another container's before.
+void confirm_neighbours(netlink::Socket& host, const netlink::Link& link, const Result& result,
+                        const inet::Mac& mac);
+
+}  // namespace cni::bridge
