@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "base/error.h"
+#include "attachment/ipv6.h"
 #include "netlink/address.h"
 #include "netlink/link_watch.h"
 #include "netlink/route.h"
@@ -26,26 +26,6 @@ std::string ipv6_sysctl(const std::string& link, std::string_view key) {
   return fmt::format("net/ipv6/conf/{}/{}", link, key);
 }
 
-// IPv6 may be switched off for new links, or altogether.
-void enable_ipv6(const std::string& link) {
-  for (const std::string& name : {std::string("lo"), link}) {
-    const std::string sysctl = ipv6_sysctl(name, "disable_ipv6");
-    if (!netns::find_sysctl(sysctl)) {
-      throw Error(Code::kInternal,
-                  fmt::format("cannot use IPv6 addresses on \"{}\": this kernel runs without IPv6 "
-                              "(there is no sysctl {}; see the boot parameter ipv6.disable)",
-                              link, sysctl));
-    }
-    try {
-      netns::ensure_sysctl(sysctl, "0");
-    } catch (const SystemError& error) {
-      throw Error(Code::kInternal, fmt::format("cannot use IPv6 addresses on \"{}\", where IPv6 is "
-                                               "off: {}",
-                                               link, error.what()));
-    }
-  }
-}
-
 void set_sysctls(const netns::Netns& netns, const std::string& link, bool ipv6,
                  const ContainerLinkSettings& settings) {
   const netns::Scope inside(netns);
@@ -58,6 +38,7 @@ void set_sysctls(const netns::Netns& netns, const std::string& link, bool ipv6,
     netns::try_set_sysctl(accept_dad, settings.detect_duplicates ? "1" : "0");
   }
   if (!ipv6) return;
+  enable_ipv6("lo");
   enable_ipv6(link);
   netns::set_sysctl(ipv6_sysctl(link, "keep_addr_on_down"), "1");
 }

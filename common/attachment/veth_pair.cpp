@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <set>
 
+#include "attachment/ipv6.h"
 #include "base/best_effort.h"
 #include "base/log.h"
 #include "netlink/link_watch.h"
@@ -62,6 +63,7 @@ VethPair add_veth_pair(netlink::Socket& host, netlink::Socket& container,
   for (unsigned attempt = 0; attempt < kNameAttempts; ++attempt) {
     const std::string host_name = host_link_name(spec.owner.attachment, attempt);
     if (!try_add(host, container, container_netns, spec, host_name)) continue;
+    refuse_router_advertisements(host_name);
     return {.host = netlink::get_link(host, host_name),
             .container = netlink::get_link(container, spec.owner.attachment.ifname)};
   }

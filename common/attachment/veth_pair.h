@@ -27,7 +27,7 @@ struct VethPair {
 };
 
 // Makes the pair, both ends down; the host end does not have its alias yet (the kernel ignores one
-// at creation).
+// at creation) and takes no router advertisements. This thread is in the namespace of `host`.
 //
 // A host end that an earlier life of this container left behind is replaced. Throws Error 999
 // `container veth name ("eth0") peer provided ("vethXXXXXXXX") already exists` if the container has

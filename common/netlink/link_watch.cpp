@@ -18,7 +18,7 @@ LinkWatch LinkWatch::in(const netns::Netns& netns) {
 }
 
 LinkWatch::LinkWatch(Socket socket) : socket_(std::move(socket)) {
-  for (const int group : {RTNLGRP_LINK, RTNLGRP_IPV6_IFADDR}) {
+  for (const int group : {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR}) {
     if (::setsockopt(socket_.fd(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) !=
         0) {
       throw_errno("subscribe to changes of links");
@@ -33,7 +33,7 @@ bool LinkWatch::wait_until(const std::function<bool()>& reached, const Deadline&
     if (reached()) return true;
     pollfd event{.fd = socket_.fd(), .events = POLLIN, .revents = 0};
     const int count = ::poll(&event, 1, deadline.poll_timeout_ms());
-    if (count == 0) return reached();
+    if (count == 0 || deadline.passed()) return reached();
     if (count < 0 && errno != EINTR) throw_errno("wait for changes of links");
   }
 }

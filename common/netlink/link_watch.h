@@ -9,7 +9,7 @@
 
 namespace cni::netlink {
 
-// Hears of every change of a link and of an IPv6 address in one namespace, from its construction
+// Hears of every change of a link and of an address in one namespace, from its construction
 // on. So make it before the change to wait for, then nothing is missed.
 class LinkWatch {
  public:

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "json/parse.h"
 #include "protocol/environment.h"
@@ -96,6 +97,15 @@ std::optional<Result> NetConf::find_prev_result() const {
                             in_quotes(own.value_or("")), in_quotes(cni::text(expected))));
   }
   return parse_result(document, *given);
+}
+
+std::optional<Result> NetConf::hint_prev_result() const {
+  try {
+    return find_prev_result();
+  } catch (const std::runtime_error& error) {
+    log::info("{}, ignoring", error.what());
+    return std::nullopt;
+  }
 }
 
 Result NetConf::get_prev_result() const {

@@ -40,6 +40,8 @@ class NetConf {
   // The result of the plugin before this one, or of the whole chain. Nothing if it is absent or
   // null. Throws Error 7.
   std::optional<Result> find_prev_result() const;
+  // The same for DEL, to which it is a hint only: nothing if it cannot be read.
+  std::optional<Result> hint_prev_result() const;
   // Throws Error 7 `Required prevResult missing`.
   Result get_prev_result() const;
 

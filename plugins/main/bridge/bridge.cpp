@@ -43,7 +43,7 @@ Result configure(netlink::Socket& host, netlink::Socket& container, const Reques
 
   const netlink::Link gateway = ensure_gateway_link(host, port.bridge, config);
   if (config.is_gateway) {
-    ensure_gateway_addresses(host, gateway, port.bridge, port.veth.host, config, result);
+    ensure_gateway_addresses(host, gateway, port.bridge, config, result);
     confirm_neighbours(host, gateway, result, *port.veth.container.mac);
   }
   attachment::set_up_container_link(
@@ -88,14 +88,17 @@ void check(const Request& request) {
 }
 
 // The host forgets at which MAC the container's addresses were. They are known from the previous
-// result or from the container itself; entries that are left age out.
+// result; entries that are left age out.
 void forget_neighbours(const Request& request) {
+  const std::optional<Result> previous = request.conf.hint_prev_result();
+  if (!previous) return;
   netlink::Socket host = netlink::Socket::here();
-  const auto bridge = netlink::find_link(host, parse_bridge_name_for_cleanup(request));
-  const auto previous = request.conf.find_prev_result();
-  if (!bridge || !previous) return;
-  for (const IpConfig& ip : previous->ips) {
-    netlink::delete_neighbour_if_exists(host, *bridge, ip.address.address);
+  for (const std::string& name : parse_gateway_links_for_cleanup(request)) {
+    const auto link = netlink::find_link(host, name);
+    if (!link) continue;
+    for (const IpConfig& ip : previous->ips) {
+      netlink::delete_neighbour_if_exists(host, *link, ip.address.address);
+    }
   }
 }
 

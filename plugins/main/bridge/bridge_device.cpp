@@ -7,13 +7,13 @@
 #include <cerrno>
 #include <utility>
 
+#include "attachment/ipv6.h"
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "netlink/route.h"
-#include "netns/sysctl.h"
 #include "protocol/error.h"
 
 namespace cni::bridge {
@@ -109,12 +109,6 @@ bool is_empty(const netlink::LinkChange& change) {
          !change.mtu && !change.mac;
 }
 
-// The containers may send router advertisements; the host must not believe them.
-void refuse_router_advertisements(const std::string& link) {
-  const std::string sysctl = fmt::format("net/ipv6/conf/{}/accept_ra", link);
-  if (netns::find_sysctl(sysctl)) netns::ensure_sysctl(sysctl, "0");
-}
-
 }  // namespace
 
 state::FileLock lock_bridge(const std::string& bridge) {
@@ -140,11 +134,13 @@ BridgeDevice ensure_bridge(netlink::Socket& host, const Config& config,
                 fmt::format("key \"bridge\" is \"{}\"", name));
   }
   const bool ours = made_now || link->alias == kAlias;
-  BridgeDevice bridge{.link = *std::move(link), .ours = ours, .made_now = made_now};
+  const bool idle = link->oper_state != netlink::OperState::kUp;
+  BridgeDevice bridge{
+      .link = *std::move(link), .ours = ours, .made_now = made_now, .repairable = ours && idle};
   if (const auto obstacle = find_vlan_obstacle(bridge, config)) {
     throw Error(Code::kInternal, *obstacle);
   }
-  refuse_router_advertisements(name);
+  attachment::refuse_router_advertisements(name);
   const netlink::LinkChange change = needed_change(bridge, config, mtu);
   if (!is_empty(change)) {
     netlink::change_link(host, bridge.link, change);

@@ -20,9 +20,12 @@ state::FileLock lock_bridge(const std::string& bridge);
 
 struct BridgeDevice {
   netlink::Link link;
-  // Made by this plugin, now or earlier. Then it may be repaired.
-  bool ours;
-  bool made_now;
+  // Made by this plugin, now or earlier.
+  bool ours = false;
+  bool made_now = false;
+  // Ours and, until this attachment came, without a port in use: what an earlier configuration left
+  // on it serves nobody.
+  bool repairable = false;
 };
 
 // Makes or adopts the bridge, sets it up and pins its MAC: without, it would take the lowest MAC of

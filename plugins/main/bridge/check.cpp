@@ -32,7 +32,10 @@ std::optional<netlink::Link> check_bridge(netlink::Socket& host, const Config& c
     differences.add(fmt::format("bridge \"{}\" is not in prevResult", config.bridge));
     return std::nullopt;
   }
-  auto bridge = attachment::check_link(host, *expected, "bridge", differences);
+  // The kernel lowers its MTU to that of the smallest port.
+  Interface without_mtu = *expected;
+  without_mtu.mtu.reset();
+  auto bridge = attachment::check_link(host, without_mtu, "bridge", differences);
   if (bridge && config.promiscuous && !bridge->promiscuous) {
     differences.add(fmt::format("bridge \"{}\" is not in promiscuous mode", config.bridge));
   }

@@ -6,6 +6,7 @@
 #include <array>
 #include <map>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "protocol/error.h"
 
@@ -222,12 +223,17 @@ Config parse_config(const Request& request) {
   return config;
 }
 
-std::string parse_bridge_name_for_cleanup(const Request& request) {
+std::vector<std::string> parse_gateway_links_for_cleanup(const Request& request) {
+  std::vector<std::string> names;
   try {
-    return parse_bridge_name(request.conf["bridge"]);
-  } catch (const json::ValueError&) {
-    return {};
+    const std::string bridge = parse_bridge_name(request.conf["bridge"]);
+    names.push_back(bridge);
+    const std::uint16_t vlan = parse_vlan(request.conf["vlan"]);
+    if (vlan != 0) names.push_back(vlan_device_name(bridge, vlan));
+  } catch (const json::ValueError& error) {
+    log::info("{}, ignoring", error.what());
   }
+  return names;
 }
 
 std::string vlan_device_name(const std::string& bridge, std::uint16_t vlan) {

@@ -48,8 +48,9 @@ struct Config {
 // For ADD, CHECK and STATUS. Throws json::ValueError or Error 2 or 7.
 Config parse_config(const Request& request);
 
-// For DEL, which has to work with whatever the configuration says. "" if the name cannot be read.
-std::string parse_bridge_name_for_cleanup(const Request& request);
+// The links that may have had the gateway addresses: the bridge and the device of the access VLAN.
+// For DEL, which has to work with whatever the configuration says: what cannot be read is left out.
+std::vector<std::string> parse_gateway_links_for_cleanup(const Request& request);
 
 // The name of the device that has the gateway addresses of a VLAN: "<bridge>.<vlan>".
 std::string vlan_device_name(const std::string& bridge, std::uint16_t vlan);

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
+#include <chrono>
 
+#include "attachment/ipv6.h"
+#include "base/deadline.h"
 #include "base/digest.h"
 #include "netlink/address.h"
+#include "netlink/link_watch.h"
 #include "netlink/neighbour.h"
 #include "netns/sysctl.h"
 #include "port.h"
@@ -36,21 +38,43 @@ bool stands_in_the_way(const Network& present, const Network& gateway) {
   return gateway.family() == Family::kIpv4 || present.overlaps(gateway);
 }
 
-bool has_other_ports(netlink::Socket& host, const BridgeDevice& bridge,
-                     const netlink::Link& own_port) {
-  const auto ports = netlink::links(host, {.master = bridge.link.index});
-  return std::ranges::any_of(
-      ports, [&](const netlink::Link& port) { return port.index != own_port.index; });
-}
-
 void enable_forwarding(Family family) {
   netns::ensure_sysctl(
       family == Family::kIpv4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding", "1");
 }
 
-void enable_ipv6(const std::string& link) {
-  const std::string sysctl = fmt::format("net/ipv6/conf/{}/disable_ipv6", link);
-  if (netns::find_sysctl(sysctl)) netns::ensure_sysctl(sysctl, "0");
+bool has_address(netlink::Socket& host, const netlink::Link& link, const Network& wanted) {
+  const auto present =
+      netlink::addresses(host, {.link_index = link.index, .family = wanted.family()});
+  return std::ranges::find(present, wanted, &netlink::InterfaceAddress::network) != present.end();
+}
+
+// An ADD that came at the same time may be about to put the address there.
+bool appears_soon(netlink::Socket& host, const netlink::Link& link, const Network& gateway) {
+  constexpr std::chrono::milliseconds kLimit{1000};
+  netlink::LinkWatch watch = netlink::LinkWatch::here();
+  return watch.wait_until([&] { return has_address(host, link, gateway); }, Deadline::in(kLimit));
+}
+
+// Deletes the addresses of `link` that do not go with `gateway`, but none of `wanted`.
+void make_way(netlink::Socket& host, const netlink::Link& link, const BridgeDevice& bridge,
+              const Config& config, const std::vector<Network>& wanted, const Network& gateway) {
+  for (const netlink::InterfaceAddress& other :
+       netlink::addresses(host, {.link_index = link.index, .family = gateway.family()})) {
+    const bool keep = std::ranges::find(wanted, other.network) != wanted.end();
+    if (keep || !stands_in_the_way(other.network, gateway)) continue;
+    if (config.force_address || bridge.repairable) {
+      netlink::delete_address_if_exists(host, link, other.network);
+      continue;
+    }
+    if (bridge.ours && appears_soon(host, link, gateway)) return;
+    throw Error(
+        Code::kInternal,
+        fmt::format("failed to set bridge addr: \"{}\" already has an IP address different from {}",
+                    link.name, gateway.text()),
+        fmt::format("it has {0}; set \"forceAddress\": true, or run: ip address del {0} dev {1}",
+                    other.network.text(), link.name));
+  }
 }
 
 // The other end of the device, a port of the bridge.
@@ -98,35 +122,17 @@ netlink::Link ensure_gateway_link(netlink::Socket& host, const BridgeDevice& bri
 }
 
 void ensure_gateway_addresses(netlink::Socket& host, const netlink::Link& link,
-                              const BridgeDevice& bridge, const netlink::Link& own_port,
-                              const Config& config, const Result& result) {
+                              const BridgeDevice& bridge, const Config& config,
+                              const Result& result) {
   const std::vector<Network> gateways = gateway_networks(result);
   for (const Network& gateway : gateways) {
-    const Family family = gateway.family();
-    if (family == Family::kIpv6) enable_ipv6(link.name);
-    const auto present = netlink::addresses(host, {.link_index = link.index, .family = family});
-    const auto is = [&](const Network& wanted) {
-      return [&](const netlink::InterfaceAddress& each) { return each.network == wanted; };
-    };
-    if (std::ranges::none_of(present, is(gateway))) {
-      for (const netlink::InterfaceAddress& other : present) {
-        const bool wanted = std::ranges::find(gateways, other.network) != gateways.end();
-        if (wanted || !stands_in_the_way(other.network, gateway)) continue;
-        if (!config.force_address && (!bridge.ours || has_other_ports(host, bridge, own_port))) {
-          throw Error(Code::kInternal,
-                      fmt::format("failed to set bridge addr: \"{}\" already has an IP address "
-                                  "different from {}",
-                                  link.name, gateway.text()),
-                      fmt::format("it has {0}; set \"forceAddress\": true, or run: ip address del "
-                                  "{0} dev {1}",
-                                  other.network.text(), link.name));
-        }
-        netlink::delete_address_if_exists(host, link, other.network);
-      }
+    if (gateway.family() == Family::kIpv6) attachment::enable_ipv6(link.name);
+    if (!has_address(host, link, gateway)) {
+      make_way(host, link, bridge, config, gateways, gateway);
       // The address is ours to give: nobody has to wait until the kernel has looked for another.
       netlink::ensure_address(host, link, gateway, {.no_dad = true});
     }
-    enable_forwarding(family);
+    enable_forwarding(gateway.family());
   }
 }
 

@@ -19,11 +19,11 @@ netlink::Link ensure_gateway_link(netlink::Socket& host, const BridgeDevice& bri
                                   const Config& config);
 
 // Puts the gateways of `result` on `link` and turns forwarding on for their families. Other
-// addresses of the link that stand in the way are replaced if the configuration says so, or if the
-// bridge is ours and no container but the one at `own_port` uses it; else Error 999 names both.
+// addresses of the link that stand in the way are replaced if the configuration says so or the
+// bridge is repairable; else Error 999 names both.
 void ensure_gateway_addresses(netlink::Socket& host, const netlink::Link& link,
-                              const BridgeDevice& bridge, const netlink::Link& own_port,
-                              const Config& config, const Result& result);
+                              const BridgeDevice& bridge, const Config& config,
+                              const Result& result);
 
 // The host reaches the container's addresses at once, also if they were another container's before.
 void confirm_neighbours(netlink::Socket& host, const netlink::Link& link, const Result& result,
