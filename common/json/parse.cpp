@@ -91,6 +91,10 @@ Value parse(std::string_view text) {
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
     throw SyntaxError("unexpected end of JSON input");
   }
+  // A NUL is never part of JSON text. The parser would take it for the end of the document.
+  if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    throw SyntaxError(fmt::format("invalid JSON at {}", place_text(text, nul + 1)));
+  }
   const std::string tolerant = tolerant_text(text);
   Builder builder;
   if (Value::sax_parse(tolerant, &builder)) return builder.take();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 
@@ -80,10 +81,14 @@ std::vector<std::pair<std::string, Reader>> Reader::members() const {
   std::vector<std::pair<std::string, Reader>> members;
   if (!present()) return members;
   if (!value_->is_object()) wrong_type("an object");
-  for (const auto& [key, value] : value_->get_ref<const Value::object_t&>()) {
-    std::erase_if(members, [&](const auto& member) { return member.first == key; });
+  const auto& all = value_->get_ref<const Value::object_t&>();
+  std::set<std::string_view> seen;
+  for (auto member = all.rbegin(); member != all.rend(); ++member) {
+    const auto& [key, value] = *member;
+    if (!seen.insert(key).second) continue;
     members.emplace_back(key, Reader(value.is_null() ? nullptr : &value, member_path(path_, key)));
   }
+  std::ranges::reverse(members);
   return members;
 }
 

@@ -14,6 +14,8 @@ namespace {
 constexpr std::string_view kReplacement = "\xef\xbf\xbd";
 constexpr std::string_view kReplacementEscape = "\\ufffd";
 constexpr std::size_t kEscapeLength = 6;  // of \uXXXX
+// Makes any mantissa that fits into memory 0.
+constexpr std::string_view kTinyExponent = "e-99999999999";
 
 // The code unit of a \uXXXX escape at the front of `text`.
 std::optional<unsigned> code_unit(std::string_view text) {
@@ -74,9 +76,12 @@ std::size_t copy_string(std::string_view text, std::string& out) {
 std::size_t copy_number(std::string_view text, std::string& out) {
   const std::size_t length = std::min(text.find_first_not_of("0123456789+-.eE"), text.size());
   const std::string token(text.substr(0, length));
-  if (std::isinf(std::strtod(token.c_str(), nullptr))) {
+  char* stop = nullptr;
+  const bool infinite = std::isinf(std::strtod(token.c_str(), &stop));
+  // What goes on behind the number is no JSON and stays so.
+  if (infinite && *stop == '\0') {
     out += token.substr(0, token.find_first_of("eE"));
-    out += "e-99999";
+    out += kTinyExponent;
   } else {
     out += token;
   }
