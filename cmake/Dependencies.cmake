@@ -18,6 +18,10 @@ find_system_library(LIBMD_LIBRARY md)
 add_library(nl INTERFACE)
 target_include_directories(nl SYSTEM INTERFACE "${LIBNL_INCLUDE_DIR}")
 target_link_libraries(nl INTERFACE "${LIBNL_LIBRARY}")
+if(CNI_STATIC)
+  # After libnl, whose references it satisfies before libc would.
+  target_link_libraries(nl INTERFACE no_name_service)
+endif()
 
 add_library(md INTERFACE)
 target_link_libraries(md INTERFACE "${LIBMD_LIBRARY}")
