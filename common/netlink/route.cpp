@@ -86,7 +86,7 @@ std::optional<Route> parse_route(const Answer& answer, inet::Family family) {
   if (answer.type != RTM_NEWROUTE || !header || header->rtm_family != address_family(family)) {
     return std::nullopt;
   }
-  // What the kernel learned for one destination on the way, not a route of its own.
+  // What was learned about the way to one destination (path MTU); listed without strict checks.
   if ((header->rtm_flags & RTM_F_CLONED) != 0) return std::nullopt;
 
   const Attributes attributes = Attributes::after_header(payload, sizeof(rtmsg));
@@ -167,8 +167,7 @@ bool delete_route_if_exists(Socket& socket, const Route& route) {
   rtmsg header = route_header(route);
   header.rtm_scope = RT_SCOPE_NOWHERE;  // any, see fib_table_delete() in net/ipv4/fib_trie.c
   Message message = route_message(RTM_DELROUTE, 0, route, header);
-  return socket.try_change(message, fmt::format("delete route {}", text(route)),
-                           {ESRCH, ENODEV, ENOENT});
+  return socket.try_change(message, fmt::format("delete route {}", text(route)), {ESRCH});
 }
 
 std::optional<int> default_route_link(Socket& socket) {

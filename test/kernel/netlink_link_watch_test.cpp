@@ -62,6 +62,20 @@ TEST_CASE("duplicate address detection is awaited", "[netlink][veth][ipv6]") {
   CHECK(watch.wait_until(settled, Deadline::in(kLong)));
 }
 
+TEST_CASE("an IPv4 address is awaited", "[netlink]") {
+  Host host;
+  const Netns netns = Netns::open(host.path());
+  Socket socket = Socket::in(netns);
+  LinkWatch watch = LinkWatch::in(netns);
+  std::thread later([&] {
+    Socket own = Socket::in(netns);
+    add_address(own, get_link(own, "lo"), *cni::inet::Network::parse("10.1.2.3/32"));
+  });
+  const auto there = [&] { return addresses(socket, {.link_index = 1}).size() == 3; };
+  CHECK(watch.wait_until(there, Deadline::in(kLong)));
+  later.join();
+}
+
 TEST_CASE("a watch asks at once and at the end", "[netlink]") {
   Host host;
   LinkWatch watch = LinkWatch::in(Netns::open(host.path()));

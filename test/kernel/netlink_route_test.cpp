@@ -1,3 +1,9 @@
+#include <arpa/inet.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cerrno>
@@ -6,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "netlink/route.h"
 #include "support/two_namespaces.h"
 
@@ -16,6 +23,8 @@ using cni::inet::Family;
 using cni::inet::Network;
 using cni::netns::Netns;
 using cni::test::Host;
+using cni::test::Inside;
+using cni::test::Namespace;
 using nlohmann::json;
 
 namespace {
@@ -233,12 +242,49 @@ TEST_CASE("a gateway of the other family is read", "[netlink][veth][ipv6]") {
 }
 
 TEST_CASE("what a host learned about a path is no route", "[netlink][veth][ipv6]") {
-  Reach reach;
-  const cni::test::Inside inside(reach.host);
-  reach.host.run("ip -6 route get fd00::77");
-  for (const Route& route : routes(reach.socket, {.family = Family::kIpv6})) {
-    CHECK(route.destination != network("fd00::77/128"));
+  // The container forwards to a link with a smaller MTU and says so (RFC 8201).
+  Host host;
+  const Namespace& container = host.add_container();
+  const Netns netns = Netns::open(container.path());
+  Socket socket = Socket::in(Netns::open(host.path()));
+  add_veth(socket, {.host = {.name = "v0"}, .container = {.name = "c0", .netns = &netns}});
+  for (const char* command :
+       {"ip link add w0 mtu 1280 type veth peer name w1", "ip link set w0 up", "ip link set w1 up",
+        "ip link set c0 up", "ip address add fd00::1/64 dev c0 nodad",
+        "ip address add fd09::1/64 dev w0 nodad", "sysctl -q net.ipv6.conf.all.forwarding=1"}) {
+    container.run(command);
   }
+  for (const char* command : {"ip link set v0 up", "ip address add fd00::3/64 dev v0 nodad",
+                              "ip route add fd09::/64 via fd00::1"}) {
+    host.run(command);
+  }
+
+  const Inside inside(host);
+  const cni::UniqueFd sender(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  constexpr int kOn = 1;
+  REQUIRE(::setsockopt(sender.get(), SOL_IPV6, IPV6_RECVERR, &kOn, sizeof kOn) == 0);
+  sockaddr_in6 target{};
+  target.sin6_family = AF_INET6;
+  target.sin6_port = htons(9);
+  REQUIRE(::inet_pton(AF_INET6, "fd09::2", &target.sin6_addr) == 1);
+  const std::vector<char> packet(1400);
+  REQUIRE(::sendto(sender.get(), packet.data(), packet.size(), 0,
+                   reinterpret_cast<sockaddr*>(&target), sizeof target) == 1400);
+  pollfd told{.fd = sender.get(), .events = POLLERR, .revents = 0};
+  REQUIRE(::poll(&told, 1, 30000) == 1);
+  REQUIRE(host.run("ip -6 route show cache").find("fd09::2") != std::string::npos);
+
+  // Kernels before 4.20 list it among the routes unless asked strictly.
+  const auto count = [](Socket& asked) {
+    return std::ranges::count_if(routes(asked, {.family = Family::kIpv6}), [](const Route& route) {
+      return route.destination == network("fd09::2/128");
+    });
+  };
+  CHECK(count(socket) == 0);
+  Socket old = Socket::here();
+  constexpr int kOff = 0;
+  REQUIRE(::setsockopt(old.fd(), SOL_NETLINK, NETLINK_GET_STRICT_CHK, &kOff, sizeof kOff) == 0);
+  CHECK(count(old) == 0);
 }
 
 TEST_CASE("a deleted route is the one that was described", "[netlink][veth][ipv6]") {
@@ -280,6 +326,7 @@ TEST_CASE("the link of the default route", "[netlink][veth][ipv6]") {
   reach.host.run("ip link set w1 up");
   const int other = get_link(reach.socket, "w0").index;
   reach.host.run("ip route add unreachable default metric 4000");
+  reach.host.run("ip -6 route add unreachable default metric 4000");  // has the device lo
   reach.host.run("ip route add default dev w0 table 100");
   CHECK_FALSE(default_route_link(reach.socket));
   reach.host.run("ip -6 route add default dev w0");

@@ -1,21 +1,30 @@
 #include "netlink/netlink_socket.h"
 
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <csignal>
+#include <cstring>
+#include <functional>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "netlink/address.h"
 #include "netlink/link.h"
 #include "netlink/message.h"
+#include "netlink/route.h"
 #include "support/two_namespaces.h"
 
 using namespace cni::netlink;  // NOLINT(google-build-using-namespace)
@@ -24,6 +33,66 @@ using cni::netns::Netns;
 using cni::test::Host;
 
 namespace {
+
+// One receive of this thread as a test may spoil it.
+struct Receive {
+  std::function<ssize_t()> really;
+  std::byte* buffer;
+  sockaddr_nl* sender;
+};
+thread_local std::function<ssize_t(const Receive&)> on_receive;
+// Returns an errno instead of sending, or 0.
+thread_local std::function<int()> on_send;
+thread_local bool kernel_is_old = false;
+
+}  // namespace
+
+// These stand in front of the C library's.
+extern "C" ssize_t recvfrom(int fd, void* buffer, size_t size, int flags, sockaddr* sender,
+                            socklen_t* sender_size) {
+  const auto really = [=] {
+    return static_cast<ssize_t>(
+        ::syscall(SYS_recvfrom, fd, buffer, size, flags, sender, sender_size));
+  };
+  if (!on_receive) return really();
+  return on_receive(
+      {really, static_cast<std::byte*>(buffer), reinterpret_cast<sockaddr_nl*>(sender)});
+}
+
+extern "C" ssize_t sendto(int fd, const void* buffer, size_t size, int flags,
+                          const sockaddr* receiver, socklen_t receiver_size) {
+  if (const int failure = on_send ? on_send() : 0; failure != 0) {
+    errno = failure;
+    return -1;
+  }
+  return ::syscall(SYS_sendto, fd, buffer, size, flags, receiver, receiver_size);
+}
+
+extern "C" int setsockopt(int fd, int level, int option, const void* value,
+                          socklen_t size) noexcept {
+  if (kernel_is_old && level == SOL_NETLINK) {
+    errno = ENOPROTOOPT;
+    return -1;
+  }
+  return static_cast<int>(::syscall(SYS_setsockopt, fd, level, option, value, size));
+}
+
+namespace {
+
+// Spoils things while it lives.
+struct Spoilt {
+  explicit Spoilt(std::function<ssize_t(const Receive&)> receive,
+                  std::function<int()> send = nullptr) {
+    on_receive = std::move(receive);
+    on_send = std::move(send);
+  }
+  Spoilt(const Spoilt&) = delete;
+  Spoilt& operator=(const Spoilt&) = delete;
+  ~Spoilt() {
+    on_receive = nullptr;
+    on_send = nullptr;
+  }
+};
 
 void make_veths(Socket& socket, int count) {
   for (int at = 0; at < count; ++at) {
@@ -76,6 +145,145 @@ TEST_CASE("a change whose answer was lost is never taken for another's",
   lose_next_answer(other);
   change_link(other, get_link(socket, "br0"), {.mtu = 1300});
   CHECK(get_link(socket, "br0").mtu == 1300);
+}
+
+TEST_CASE("an interrupted list is read again, ten times at most", "[netlink]") {
+  Host host;
+  Socket socket = Socket::in(Netns::open(host.path()));
+  int left = 9;
+  int ends = 0;
+  const Spoilt spoilt([&](const Receive& receive) {
+    const ssize_t size = receive.really();
+    nlmsghdr header{};
+    std::memcpy(&header, receive.buffer, sizeof header);
+    // The end comes in a datagram of its own: everything before it is read first.
+    if (header.nlmsg_type != NLMSG_DONE) return size;
+    ++ends;
+    if (left-- > 0) header.nlmsg_flags |= NLM_F_DUMP_INTR;
+    std::memcpy(receive.buffer, &header, sizeof header);
+    return size;
+  });
+  CHECK(links(socket).size() == 1);
+  CHECK(ends == 10);
+  left = 10;
+  CHECK_THROWS_WITH(links(socket), "list links: the answer changed while it was read");
+  CHECK(links(socket).size() == 1);
+}
+
+TEST_CASE("an interrupted receive goes on", "[netlink]") {
+  Host host;
+  Socket socket = Socket::in(Netns::open(host.path()));
+  int left = 3;
+  int sends = 0;
+  const Spoilt spoilt(
+      [&](const Receive& receive) -> ssize_t {
+        if (left-- <= 0) return receive.really();
+        errno = EINTR;
+        return -1;
+      },
+      [&] { return ++sends, 0; });
+  CHECK(get_link(socket, "lo").index == 1);
+  CHECK(sends == 1);
+}
+
+TEST_CASE("a request that finds no room is sent again", "[netlink][bridge]") {
+  Host host;
+  Socket socket = Socket::in(Netns::open(host.path()));
+  for (const int failure : {EINTR, ENOBUFS, EAGAIN, EBUSY}) {
+    int left = 3;
+    const Spoilt spoilt(nullptr, [&] { return left-- > 0 ? failure : 0; });
+    add_bridge(socket, {.name = "br" + std::to_string(failure)});
+    CHECK(left < 0);
+  }
+  CHECK(links(socket).size() == 5);
+  const Spoilt spoilt(nullptr, [] { return EPERM; });
+  CHECK_THROWS_WITH(add_bridge(socket, {.name = "br0"}),
+                    "add bridge \"br0\": operation not permitted");
+}
+
+TEST_CASE("a busy kernel is asked again, but not for ever", "[netlink]") {
+  Host host;
+  Socket socket = Socket::in(Netns::open(host.path()));
+  int left = 3;
+  const Spoilt spoilt([&](const Receive& receive) {
+    const ssize_t size = receive.really();
+    if (left-- <= 0) return size;
+    nlmsghdr header{};
+    std::memcpy(&header, receive.buffer, sizeof header);
+    header.nlmsg_type = NLMSG_ERROR;
+    const int code = -EBUSY;
+    std::memcpy(receive.buffer, &header, sizeof header);
+    std::memcpy(receive.buffer + NLMSG_HDRLEN, &code, sizeof code);
+    return size;
+  });
+  CHECK(get_link(socket, "lo").index == 1);
+  left = 1'000'000;
+  CHECK_THROWS_AS(get_link(socket, "lo"), Busy);
+}
+
+TEST_CASE("an answer longer than expected is asked for again", "[netlink]") {
+  Host host;
+  Socket socket = Socket::in(Netns::open(host.path()));
+  int sends = 0;
+  bool cut = true;
+  const Spoilt spoilt(
+      [&](const Receive& receive) -> ssize_t {
+        const ssize_t size = receive.really();
+        return std::exchange(cut, false) ? 200'000 : size;
+      },
+      [&] { return ++sends, 0; });
+  CHECK(get_link(socket, "lo").index == 1);
+  CHECK(sends == 2);
+}
+
+TEST_CASE("only the kernel is listened to", "[netlink]") {
+  Host host;
+  Socket socket = Socket::in(Netns::open(host.path()));
+  bool forge = true;
+  const Spoilt spoilt([&](const Receive& receive) -> ssize_t {
+    if (!std::exchange(forge, false)) return receive.really();
+    // "No such device", from some process.
+    nlmsghdr header{};
+    header.nlmsg_len = NLMSG_HDRLEN + sizeof(nlmsgerr);
+    header.nlmsg_type = NLMSG_ERROR;
+    header.nlmsg_seq = 1;
+    nlmsgerr error{};
+    error.error = -ENODEV;
+    std::memcpy(receive.buffer, &header, sizeof header);
+    std::memcpy(receive.buffer + NLMSG_HDRLEN, &error, sizeof error);
+    *receive.sender = {};
+    receive.sender->nl_family = AF_NETLINK;
+    receive.sender->nl_pid = 4711;
+    return static_cast<ssize_t>(header.nlmsg_len);
+  });
+  CHECK(find_link(socket, "lo"));
+}
+
+TEST_CASE("kernels that cannot filter give the same lists", "[netlink][veth][ipv6]") {
+  Host host;
+  host.run("ip link add v0 type veth peer name c0");
+  host.run("ip link set v0 up");
+  host.run("ip link set c0 up");
+  host.run("ip address add 10.1.2.3/24 dev v0");
+  host.run("ip address add fd00::3/64 dev v0 nodad");
+  host.run("ip route add 10.9.0.0/16 dev v0 table 100");
+  kernel_is_old = true;
+  Socket socket = Socket::in(Netns::open(host.path()));
+  kernel_is_old = false;
+  const int index = get_link(socket, "v0").index;
+  const auto count = [&](const AddressFilter& filter) {
+    return std::ranges::count_if(addresses(socket, filter), [](const InterfaceAddress& address) {
+      return !address.network.address.is_link_local();
+    });
+  };
+  CHECK(count({}) == 4);
+  CHECK(count({.link_index = index}) == 2);
+  CHECK(count({.link_index = index, .family = cni::inet::Family::kIpv6}) == 1);
+  CHECK(count({.link_index = 4711}) == 0);
+  CHECK(links(socket, {.kind = "veth"}).size() == 2);
+  CHECK(routes(socket, {.table = 100}).size() == 1);
+  CHECK(routes(socket, {.table = 101}).empty());
+  CHECK_THROWS_WITH(add_bridge(socket, {.name = "v0"}), "add bridge \"v0\": file exists");
 }
 
 TEST_CASE("lists stay whole while links come and go", "[netlink][veth]") {
