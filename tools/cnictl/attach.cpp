@@ -3,7 +3,6 @@
 
 #include <cstdlib>
 #include <exception>
-#include <iostream>
 
 #include "commands.h"
 #include "output.h"
@@ -34,7 +33,7 @@ Rollback roll_back(const NetList& list, const Target& target, Runtime& runtime,
     runtime.del(list, target);
     return Rollback::kDone;
   } catch (...) {
-    std::cerr << failure_lines(std::current_exception());
+    print_error(failure_lines(std::current_exception()));
     return Rollback::kFailed;
   }
 }
@@ -65,7 +64,7 @@ int run_add(const Options& options) {
       document["rollback"] = text(rollback);
       print_json(document);
     } else {
-      std::cerr << failure_lines(failure) << rollback_line(rollback);
+      print_error(failure_lines(failure) + rollback_line(rollback));
     }
     return EXIT_FAILURE;
   }

@@ -6,7 +6,6 @@
 #include <array>
 #include <csignal>
 #include <cstdlib>
-#include <iostream>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -55,7 +54,7 @@ int run_command(const Subcommand& command, std::span<const std::string> words) {
     if (options.json) {
       print_json(failure_document(std::current_exception()));
     } else {
-      std::cerr << failure_lines(std::current_exception());
+      print_error(failure_lines(std::current_exception()));
     }
     return EXIT_FAILURE;
   }
@@ -88,10 +87,11 @@ int main(int argc, char** argv) {
   try {
     return cni::cnictl::run(std::vector<std::string>(argv + 1, argv + argc));
   } catch (const cni::cnictl::UsageError& error) {
-    std::cerr << "cnictl: " << error.what() << "\n`cnictl --help` tells how it is used.\n";
+    cni::cnictl::print_error(
+        fmt::format("cnictl: {}\n`cnictl --help` tells how it is used.\n", error.what()));
     return cni::cnictl::kUsageStatus;
   } catch (const std::exception& error) {
-    std::cerr << "cnictl: " << error.what() << '\n';
+    cni::cnictl::print_error(fmt::format("cnictl: {}\n", error.what()));
     return EXIT_FAILURE;
   }
 }

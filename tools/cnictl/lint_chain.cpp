@@ -15,19 +15,17 @@ namespace cni::cnictl {
 namespace {
 
 void check_name(const json::Reader& document, Findings& findings) {
-  const auto name = readable([&] { return document["name"].find_string(); });
-  if (!name || name->empty()) {
-    if (readable([&] { return document["name"].string_or("-"); }).empty() ||
-        !document["name"].present()) {
-      findings.error("name", "the network has no name");
-    }
+  if (document["name"].present() && !document["name"].value().is_string()) return;
+  const std::string name = document["name"].string_or("");
+  if (name.empty()) {
+    findings.error("name", "the network has no name");
     return;
   }
-  if (!is_valid_identifier(*name)) {
+  if (!is_valid_identifier(name)) {
     findings.error("name",
                    fmt::format("{} is no valid name: a letter or digit, then letters, digits, '_', "
                                "'.' and '-'",
-                               in_quotes(*name)));
+                               in_quotes(name)));
   }
 }
 

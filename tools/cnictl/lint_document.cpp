@@ -46,18 +46,11 @@ void check_repeated(const Value& value, const std::string& path, Findings& findi
   }
 }
 
-// The keys of a list match exactly, since libcni reads them so.
-void check_list_case(const Value& document, Findings& findings) {
-  std::vector<std::string> names;
-  for (const Key& key : list_shape().keys) names.push_back(key.name);
-  for (const auto& [name, value] : document.get_ref<const Value::object_t&>()) {
-    const auto meant = std::ranges::find_if(
-        names, [&](const std::string& known) { return equal_ignoring_case(known, name); });
-    if (meant != names.end() && *meant != name) {
-      findings.error(name, "in a list runtimes know this key in its usual letter case only",
-                     fmt::format("write {}", in_quotes(*meant)));
-    }
-  }
+std::string nearest_type(const std::string& type) {
+  const std::vector<std::string> known = known_types();
+  const auto nearest =
+      find_known_plugin(type) != nullptr ? std::nullopt : find_nearest(type, known);
+  return nearest ? fmt::format("did you mean {}?", in_quotes(*nearest)) : "";
 }
 
 bool is_directory(const std::string& path) {
@@ -73,11 +66,7 @@ void check_binary(const json::Reader& type, const std::string& cni_path, Finding
   try {
     delegation::find_plugin(name, cni_path, type.path());
   } catch (const Error& error) {
-    const std::vector<std::string> known = known_types();
-    const auto nearest =
-        find_known_plugin(name) != nullptr ? std::nullopt : find_nearest(name, known);
-    findings.error(type.path(), error.what(),
-                   nearest ? fmt::format("did you mean {}?", in_quotes(*nearest)) : "");
+    findings.error(type.path(), error.what(), nearest_type(name));
   }
 }
 
@@ -129,8 +118,10 @@ void check_ipam(const json::Reader& plugin, const KnownPlugin* known, Findings& 
   } else if (owner != nullptr) {
     findings.error(below(ipam.path(), "type"), fmt::format("{} is no IPAM plugin", type));
   } else if (!type.empty()) {
-    findings.hint(ipam.path(), fmt::format("{} is not known here, so its keys were not checked",
-                                           in_quotes(type)));
+    findings.hint(
+        ipam.path(),
+        fmt::format("{} is not known here, so its keys were not checked", in_quotes(type)),
+        nearest_type(type));
   } else {
     check_shape(ipam["type"], text_value(), "ipam", findings);
   }
@@ -145,8 +136,10 @@ void check_keys(const json::Reader& plugin, const std::string& type, Findings& f
       check_shape(plugin[key.name], key.shape, "a plugin", findings);
     }
     if (!type.empty()) {
-      findings.hint(plugin.path(), fmt::format("{} is not known here, so its keys were not checked",
-                                               in_quotes(type)));
+      findings.hint(
+          plugin.path(),
+          fmt::format("{} is not known here, so its keys were not checked", in_quotes(type)),
+          nearest_type(type));
     }
     return;
   }
@@ -173,7 +166,6 @@ void check_file_name(const std::string& file, bool is_list, Findings& findings) 
 
 void lint_list(const Value& root, const LintContext& context, Findings& findings) {
   const json::Reader document(root);
-  check_list_case(root, findings);
   check_shape(document, list_shape(), "a list", findings);
   const std::vector<json::Reader> plugins =
       readable([&] { return document["plugins"].elements(); });

@@ -281,13 +281,16 @@ const std::vector<Key>& common_keys() {
 }
 
 const Shape& list_shape() {
-  static const Shape kShape = object({{"name", text_value()},
-                                      {"cniVersion", text_value()},
-                                      {"cniVersions", list(text_value())},
-                                      {"disableCheck", flag()},
-                                      {"disableGC", flag()},
-                                      {"loadOnlyInlinedPlugins", flag()},
-                                      {"plugins", list(anything())}});
+  // libcni reads a list as a map, and a map tells letter case apart.
+  static const Shape kShape = {.kind = Kind::kObject,
+                               .keys = {{"name", text_value()},
+                                        {"cniVersion", text_value()},
+                                        {"cniVersions", list(text_value())},
+                                        {"disableCheck", flag()},
+                                        {"disableGC", flag()},
+                                        {"loadOnlyInlinedPlugins", flag()},
+                                        {"plugins", list(anything())}},
+                               .exact_case = true};
   return kShape;
 }
 

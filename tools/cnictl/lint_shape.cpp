@@ -106,7 +106,11 @@ void check_object(const json::Reader& value, const Shape& shape, const std::stri
                        meant(find_nearest(name, names)));
       continue;
     }
-    if (exact == shape.keys.end()) {
+    if (exact == shape.keys.end() && shape.exact_case) {
+      findings.error(member.path(),
+                     fmt::format("{} has its keys in their usual letter case only", owner),
+                     fmt::format("write {}", in_quotes(found->name)));
+    } else if (exact == shape.keys.end()) {
       findings.warning(member.path(), "its letter case is unusual, and not every reader accepts it",
                        fmt::format("write {}", in_quotes(found->name)));
     }
@@ -211,10 +215,10 @@ void check_shape(const json::Reader& value, const Shape& shape, const std::strin
       check_integer(value, shape, findings);
       break;
     case Kind::kIntegerOrText:
-      if (value.value().is_string()) {
-        check_choice(value, shape, findings);
-      } else {
+      if (value.value().is_number_integer()) {
         check_integer(value, shape, findings);
+      } else if (value.value() != shape.choices.front()) {
+        refuse();
       }
       break;
     case Kind::kObject:

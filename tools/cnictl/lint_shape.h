@@ -41,6 +41,7 @@ struct Shape {
   std::vector<std::string> choices = {};  // kText: empty for any text
   std::vector<Key> keys = {};             // kObject, kBooleanOrObject
   std::vector<Shape> element = {};        // kList: one
+  bool exact_case = false;                // kObject: its readers know no other letter case
 };
 
 struct Key {

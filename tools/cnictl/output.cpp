@@ -100,6 +100,10 @@ void print(const std::string& text) {
   write_all(STDOUT_FILENO, text, "stdout");
 }
 
+void print_error(const std::string& text) {
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
 void print_json(const json::Value& document) {
   print(json::pretty(document) + "\n");
 }

@@ -14,6 +14,8 @@ namespace cni::cnictl {
 
 // To stdout. Throws IoError.
 void print(const std::string& text);
+// To stderr, if it can be written.
+void print_error(const std::string& text);
 void print_json(const json::Value& document);
 
 // Interfaces, addresses, routes and DNS, a line each, indented.

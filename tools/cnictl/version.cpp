@@ -158,8 +158,7 @@ Subcommand version_command() {
           .arguments = "",
           .least_arguments = 0,
           .most_arguments = 0,
-          .summary =
-              "Lists the plugins in CNI_PATH with their versions and the CNI versions they speak.",
+          .summary = "Lists the plugins in CNI_PATH and the CNI versions they speak.",
           .help =
               "Every executable file is started twice, for at most 5 seconds each: with the verb\n"
               "VERSION, and, if it answers as a plugin, without a verb for its own version.",
