@@ -41,9 +41,9 @@ Result configure(netlink::Socket& host, netlink::Socket& container, const Reques
   for (IpConfig& ip : result.ips) ip.interface = kContainerInterface;
   complete_gateways(config, result);
 
-  const netlink::Link gateway = ensure_gateway_link(host, port.bridge, config);
   if (config.is_gateway) {
-    ensure_gateway_addresses(host, gateway, port.bridge, config, result);
+    const netlink::Link gateway = ensure_gateway_link(host, port, config, undo);
+    ensure_gateway_addresses(host, gateway, port, config, result, undo);
     confirm_neighbours(host, gateway, result, *port.veth.container.mac);
   }
   attachment::set_up_container_link(
@@ -83,8 +83,9 @@ Result add(const Request& request, Undo& undo) {
 
 void check(const Request& request) {
   const Config config = parse_config(request);
+  const Result previous = request.conf.get_prev_result();
   if (const auto ipam = Ipam::find(request)) ipam->check(request);
-  check_attachment(request, config, request.conf.get_prev_result());
+  check_attachment(request, config, previous);
 }
 
 // The host forgets at which MAC the container's addresses were. They are known from the previous

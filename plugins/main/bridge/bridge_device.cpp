@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "netlink/bridge_vlan.h"
 #include "netlink/route.h"
 #include "protocol/error.h"
 
@@ -23,6 +24,9 @@ constexpr const char* kLockDirectory = "/run/cni/plumb";
 // Marks a bridge as made by this plugin.
 constexpr const char* kAlias = "plumb bridge";
 constexpr std::uint32_t kSmallestMtu = 68;  // RFC 791: what every IPv4 link takes
+constexpr const char* kNoDefaultRoute =
+    "key \"mtu\" is \"auto\" and this host has no default route to take the MTU from; add one or "
+    "set a number";
 
 // The same after every reboot, another one on every machine. A locally administered unicast
 // address.
@@ -56,6 +60,13 @@ void delete_bridge_if_unused(const std::string& bridge) {
   netlink::delete_link_if_exists(host, link->index);
 }
 
+std::string no_vlan_filtering(const std::string& bridge) {
+  return fmt::format(
+      "bridge \"{}\" cannot tell VLANs apart, which the keys \"vlan\" and \"vlanTrunk\" need: "
+      "this kernel is built without bridge VLAN filtering",
+      bridge);
+}
+
 // Returns whether it was this call that made it.
 bool add_bridge_unless_there(netlink::Socket& host, const Config& config,
                              const std::optional<std::uint32_t>& mtu) {
@@ -67,25 +78,25 @@ bool add_bridge_unless_there(netlink::Socket& host, const Config& config,
     return true;
   } catch (const netlink::KernelError& error) {
     if (error.number() == EEXIST) return false;
+    if (error.number() == EOPNOTSUPP && config.vlan_filtering) {
+      throw Error(Code::kInternal, no_vlan_filtering(config.bridge), error.what());
+    }
     throw;
   }
 }
 
 // Somebody else's bridge keeps its VLAN setting: its other ports may rely on it.
-std::optional<std::string> find_vlan_obstacle(const BridgeDevice& bridge, const Config& config) {
-  if (!config.vlan_filtering || bridge.link.vlan_filtering == true) return std::nullopt;
-  const std::string& name = bridge.link.name;
-  if (!bridge.link.vlan_filtering) {
-    return fmt::format(
-        "bridge \"{}\" cannot tell VLANs apart, which the keys \"vlan\" and \"vlanTrunk\" need: "
-        "this kernel is built without bridge VLAN filtering",
-        name);
-  }
-  if (bridge.ours) return std::nullopt;  // it will be switched on
+std::optional<std::string> find_vlan_obstacle(netlink::Socket& host, const netlink::Link& bridge,
+                                              bool ours, const Config& config) {
+  if (!config.vlan_filtering || bridge.vlan_filtering == true) return std::nullopt;
+  // Where VLANs are known a bridge is in its default one, also while it does not filter.
+  const bool supported = !netlink::port_vlans(host, bridge).empty();
+  if (ours && !supported) return no_vlan_filtering(bridge.name);
+  if (ours) return std::nullopt;  // it will be switched on
   return fmt::format(
       "bridge \"{0}\" was made by somebody else and does not tell VLANs apart, which the keys "
       "\"vlan\" and \"vlanTrunk\" need; run: ip link set {0} type bridge vlan_filtering 1",
-      name);
+      bridge.name);
 }
 
 netlink::LinkChange needed_change(const BridgeDevice& bridge, const Config& config,
@@ -95,7 +106,7 @@ netlink::LinkChange needed_change(const BridgeDevice& bridge, const Config& conf
   if (bridge.made_now) change.alias = kAlias;
   if (!link.up) change.up = true;
   if (config.promiscuous && !link.promiscuous) change.promiscuous = true;
-  if (bridge.ours && config.vlan_filtering && link.vlan_filtering == false) {
+  if (bridge.ours && config.vlan_filtering && link.vlan_filtering != true) {
     change.vlan_filtering = true;
   }
   if (bridge.ours && config.mtu_auto && mtu && link.mtu != *mtu) change.mtu = mtu;
@@ -137,7 +148,7 @@ BridgeDevice ensure_bridge(netlink::Socket& host, const Config& config,
   const bool idle = link->oper_state != netlink::OperState::kUp;
   BridgeDevice bridge{
       .link = *std::move(link), .ours = ours, .made_now = made_now, .repairable = ours && idle};
-  if (const auto obstacle = find_vlan_obstacle(bridge, config)) {
+  if (const auto obstacle = find_vlan_obstacle(host, bridge.link, ours, config)) {
     throw Error(Code::kInternal, *obstacle);
   }
   attachment::refuse_router_advertisements(name);
@@ -150,6 +161,7 @@ BridgeDevice ensure_bridge(netlink::Socket& host, const Config& config,
 }
 
 std::optional<std::string> find_obstacle(netlink::Socket& host, const Config& config) {
+  if (config.mtu_auto && !netlink::default_route_link(host)) return kNoDefaultRoute;
   for (const char* kind : {"bridge", "veth"}) {
     if (!netlink::is_kind_supported(host, kind)) {
       return fmt::format("this kernel has no links of kind \"{}\" (module {})", kind, kind);
@@ -160,17 +172,14 @@ std::optional<std::string> find_obstacle(netlink::Socket& host, const Config& co
   if (link->kind != "bridge") {
     return fmt::format("\"{}\" already exists but is not a bridge", link->name);
   }
-  return find_vlan_obstacle({.link = *link, .ours = link->alias == kAlias, .made_now = false},
-                            config);
+  return find_vlan_obstacle(host, *link, link->alias == kAlias, config);
 }
 
 std::optional<std::uint32_t> resolve_mtu(netlink::Socket& host, const Config& config) {
   if (!config.mtu_auto) return config.mtu;
   const std::optional<int> uplink = netlink::default_route_link(host);
   if (!uplink) {
-    throw Error(Code::kTryAgainLater,
-                "key \"mtu\" is \"auto\" and this host has no default route to take the MTU from; "
-                "add one or set a number");
+    throw Error(Code::kTryAgainLater, kNoDefaultRoute);
   }
   const std::uint32_t mtu = netlink::get_link(host, *uplink).mtu;
   if (mtu < config.mtu_overhead + kSmallestMtu) {
