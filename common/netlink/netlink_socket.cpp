@@ -148,12 +148,8 @@ Reply Socket::exchange_once(Message& message, const std::string& attempt) {
   Reply reply{.single = is_question(*request) && !is_dump(*request)};
   sockaddr_nl kernel{};
   kernel.nl_family = AF_NETLINK;
-  ssize_t sent = 0;
-  do {
-    sent = ::sendto(fd(), request, request->nlmsg_len, 0, reinterpret_cast<sockaddr*>(&kernel),
-                    sizeof kernel);
-  } while (sent < 0 && errno == EINTR);
-  if (sent < 0) {
+  if (::sendto(fd(), request, request->nlmsg_len, 0, reinterpret_cast<sockaddr*>(&kernel),
+               sizeof kernel) < 0) {
     if (!worth_repeating(errno)) throw KernelError(errno, attempt);
     reply.outcome.error_number = errno;
     return reply;

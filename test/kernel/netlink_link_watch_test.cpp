@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <string>
@@ -21,7 +22,26 @@ constexpr auto kLong = 30s;
 
 }  // namespace
 
-TEST_CASE("a change is awaited", "[netlink][veth]") {
+TEST_CASE("a change of a link ends the wait", "[netlink][veth]") {
+  Host host;
+  const Netns netns = Netns::open(host.path());
+  Socket socket = Socket::in(netns);
+  add_veth(socket, {.host = {.name = "v0"}, .container = {.name = "c0"}});
+  LinkWatch watch = LinkWatch::in(netns);
+  int asked = 0;
+  const Deadline deadline = Deadline::in(kLong);
+  CHECK(watch.wait_until(
+      [&] {
+        const Link link = get_link(socket, "v0");
+        if (++asked == 1) change_link(socket, link, {.mtu = 1400});
+        return link.mtu == 1400;
+      },
+      deadline));
+  CHECK_FALSE(deadline.passed());
+  CHECK(asked == 2);
+}
+
+TEST_CASE("both ends of a veth come up", "[netlink][veth]") {
   Host host;
   const Netns netns = Netns::open(host.path());
   Socket socket = Socket::in(netns);
@@ -32,18 +52,20 @@ TEST_CASE("a change is awaited", "[netlink][veth]") {
     change_link(own, get_link(own, "v0"), {.up = true});
     change_link(own, get_link(own, "c0"), {.up = true});
   });
+  const Deadline deadline = Deadline::in(kLong);
   int asked = 0;
   CHECK(watch.wait_until(
       [&] {
         ++asked;
         return get_link(socket, "v0").oper_state == OperState::kUp;
       },
-      Deadline::in(kLong)));
+      deadline));
   later.join();
+  CHECK_FALSE(deadline.passed());
   CHECK(asked < 100);  // by events, not in a busy loop
 }
 
-TEST_CASE("duplicate address detection is awaited", "[netlink][veth][ipv6]") {
+TEST_CASE("the end of duplicate address detection ends the wait", "[netlink][veth][ipv6]") {
   Host host;
   const Netns netns = Netns::open(host.path());
   Socket socket = Socket::in(netns);
@@ -53,27 +75,31 @@ TEST_CASE("duplicate address detection is awaited", "[netlink][veth][ipv6]") {
   const Link link = get_link(socket, "v0");
   add_address(socket, link, *cni::inet::Network::parse("fd00::1/64"));
   const auto settled = [&] {
-    for (const InterfaceAddress& address : addresses(socket, {.link_index = link.index})) {
-      if (address.tentative) return false;
-    }
-    return true;
+    return std::ranges::none_of(addresses(socket, {.link_index = link.index}),
+                                &InterfaceAddress::tentative);
   };
   CHECK_FALSE(settled());
-  CHECK(watch.wait_until(settled, Deadline::in(kLong)));
+  const Deadline deadline = Deadline::in(kLong);
+  CHECK(watch.wait_until(settled, deadline));
+  CHECK_FALSE(deadline.passed());
 }
 
-TEST_CASE("an IPv4 address is awaited", "[netlink]") {
+TEST_CASE("an IPv4 address ends the wait", "[netlink]") {
   Host host;
   const Netns netns = Netns::open(host.path());
   Socket socket = Socket::in(netns);
   LinkWatch watch = LinkWatch::in(netns);
-  std::thread later([&] {
-    Socket own = Socket::in(netns);
-    add_address(own, get_link(own, "lo"), *cni::inet::Network::parse("10.1.2.3/32"));
-  });
-  const auto there = [&] { return addresses(socket, {.link_index = 1}).size() == 3; };
-  CHECK(watch.wait_until(there, Deadline::in(kLong)));
-  later.join();
+  bool added = false;
+  const Deadline deadline = Deadline::in(kLong);
+  CHECK(watch.wait_until(
+      [&] {
+        if (added) return true;
+        add_address(socket, get_link(socket, "lo"), *cni::inet::Network::parse("10.1.2.3/32"));
+        added = true;
+        return false;
+      },
+      deadline));
+  CHECK_FALSE(deadline.passed());
 }
 
 TEST_CASE("a watch asks at once and at the end", "[netlink]") {

@@ -38,6 +38,7 @@ namespace {
 struct Receive {
   std::function<ssize_t()> really;
   std::byte* buffer;
+  std::size_t size;
   sockaddr_nl* sender;
 };
 thread_local std::function<ssize_t(const Receive&)> on_receive;
@@ -56,7 +57,7 @@ extern "C" ssize_t recvfrom(int fd, void* buffer, size_t size, int flags, sockad
   };
   if (!on_receive) return really();
   return on_receive(
-      {really, static_cast<std::byte*>(buffer), reinterpret_cast<sockaddr_nl*>(sender)});
+      {really, static_cast<std::byte*>(buffer), size, reinterpret_cast<sockaddr_nl*>(sender)});
 }
 
 extern "C" ssize_t sendto(int fd, const void* buffer, size_t size, int flags,
@@ -226,14 +227,17 @@ TEST_CASE("an answer longer than expected is asked for again", "[netlink]") {
   Socket socket = Socket::in(Netns::open(host.path()));
   int sends = 0;
   bool cut = true;
+  std::size_t room = 0;
   const Spoilt spoilt(
       [&](const Receive& receive) -> ssize_t {
+        room = receive.size;
         const ssize_t size = receive.really();
         return std::exchange(cut, false) ? 200'000 : size;
       },
       [&] { return ++sends, 0; });
   CHECK(get_link(socket, "lo").index == 1);
   CHECK(sends == 2);
+  CHECK(room >= 200'000);
 }
 
 TEST_CASE("only the kernel is listened to", "[netlink]") {
