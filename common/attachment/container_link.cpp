@@ -74,6 +74,13 @@ std::optional<inet::Address> first_gateway(const Result& result, inet::Family fa
   return std::nullopt;
 }
 
+// What an IPv4 route of scope link leads to is on the link itself: the kernel refuses a gateway.
+// IPv6 routes have no scope.
+bool is_direct(const Route& route) {
+  return route.destination.family() == inet::Family::kIpv4 &&
+         route.scope.value_or(netlink::kScopeUniverse) >= netlink::kScopeLink;
+}
+
 }  // namespace
 
 void set_up_container_link(const netns::Netns& netns, netlink::Socket& container,
@@ -96,8 +103,9 @@ void add_container_routes(netlink::Socket& container, const netlink::Link& link,
   for (const Route& wanted : result.routes) {
     const inet::Family family = wanted.destination.family();
     const netlink::Route route = {
-        .destination = wanted.destination,
-        .gateway = wanted.gateway ? wanted.gateway : first_gateway(result, family),
+        .destination = wanted.destination.masked(),
+        .gateway =
+            wanted.gateway || is_direct(wanted) ? wanted.gateway : first_gateway(result, family),
         .link_index = link.index,
         .priority = wanted.priority.value_or(0),
         .table = wanted.table.value_or(netlink::kMainTable),

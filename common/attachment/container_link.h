@@ -26,8 +26,9 @@ void set_up_container_link(const netns::Netns& netns, netlink::Socket& container
                            const netlink::Link& link, const Result& result, std::size_t interface,
                            const ContainerLinkSettings& settings);
 
-// Adds the routes of `result`. One without gateway goes through the first gateway of its family in
-// `result.ips`, if there is one, else straight out of the link. Throws `failed to add route '...'`.
+// Adds the routes of `result`; host bits of a destination do not count. One without gateway goes
+// through the first gateway of its family in `result.ips`, if there is one and the scope of the
+// route allows it, else straight out of the link. Throws `failed to add route '...'`.
 void add_container_routes(netlink::Socket& container, const netlink::Link& link,
                           const Result& result);
 

@@ -75,8 +75,8 @@ std::optional<netlink::Link> find_host_end(netlink::Socket& host, const Owner& o
   for (unsigned attempt = 0; attempt < kNameAttempts; ++attempt) {
     std::optional<netlink::Link> link =
         netlink::find_link(host, host_link_name(owner.attachment, attempt));
-    if (!link) return std::nullopt;
-    if (may_belong_to(*link, owner)) return link;
+    // A stranger that had an earlier name may have gone meanwhile, so go on.
+    if (link && may_belong_to(*link, owner)) return link;
   }
   return std::nullopt;
 }

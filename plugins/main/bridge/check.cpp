@@ -122,7 +122,7 @@ void check_attachment(const Request& request, const Config& config, const Result
   const auto bridge = check_bridge(host, config, previous, differences);
   if (config.container_interface) {
     const auto link = attachment::check_link(container, expected, "veth", differences);
-    if (link) {
+    if (link && link->kind == "veth") {
       check_port(host, *link, config, bridge, previous, differences);
       attachment::check_addresses_and_routes(container, *link, expected, previous, differences);
     }

@@ -163,6 +163,8 @@ std::optional<Dns> parse_own_dns(const json::Reader& dns) {
 }
 
 Args parse_args(const Request& request) {
+  // They tell of an attachment; STATUS is about none.
+  if (request.command == Command::kStatus) return {};
   constexpr std::array<std::string_view, 1> kKnown = {"MAC"};
   Args args = Args::parse(request.environment.args);
   args.require_known(kKnown);

@@ -12,7 +12,6 @@
 #include "netlink/link_watch.h"
 #include "netlink/neighbour.h"
 #include "netns/sysctl.h"
-#include "port.h"
 #include "protocol/error.h"
 
 namespace cni::bridge {
@@ -20,6 +19,9 @@ namespace {
 
 using inet::Family;
 using inet::Network;
+
+// Of the port of a VLAN's gateway device; the name of the device follows.
+constexpr const char* kGatewayAlias = "gateway of ";
 
 // The gateways with the prefix length of the address they serve, each once.
 std::vector<Network> gateway_networks(const Result& result) {
@@ -56,18 +58,46 @@ bool appears_soon(netlink::Socket& host, const netlink::Link& link, const Networ
   return watch.wait_until([&] { return has_address(host, link, gateway); }, Deadline::in(kLimit));
 }
 
-// Deletes the addresses of `link` that do not go with `gateway`, but none of `wanted`.
-void make_way(netlink::Socket& host, const netlink::Link& link, const BridgeDevice& bridge,
-              const Config& config, const std::vector<Network>& wanted, const Network& gateway) {
+// Whether a port of the bridge other than `own` is in use by a container, in `vlan` if it is not 0.
+// Under the lock of the bridge this includes every container that counts on a gateway.
+bool has_other_containers(netlink::Socket& host, const netlink::Link& bridge,
+                          const netlink::Link& own, std::uint16_t vlan) {
+  const auto ports = netlink::links(host, {.master = bridge.index});
+  return std::ranges::any_of(ports, [&](const netlink::Link& port) {
+    if (port.index == own.index || port.alias.starts_with(kGatewayAlias)) return false;
+    return vlan == 0 || std::ranges::any_of(netlink::port_vlans(host, port), [&](const auto& one) {
+             return one.id == vlan && one.pvid;
+           });
+  });
+}
+
+// Brings the addresses of `link` back to what they were before this ADD.
+void restore_addresses(const Port& port, const std::string& bridge, const netlink::Link& link,
+                       const std::vector<Network>& added, const std::vector<Network>& removed) {
+  netlink::Socket host = netlink::Socket::here();
+  const state::FileLock lock = lock_bridge(bridge);
+  if (!netlink::find_link(host, link.index)) return;
+  for (const Network& address : removed) netlink::ensure_address(host, link, address);
+  if (has_other_containers(host, port.bridge.link, port.veth.host, 0)) return;
+  for (const Network& address : added) netlink::delete_address_if_exists(host, link, address);
+}
+
+// Deletes the addresses of `link` that do not go with `gateway`, but none of `wanted`. Returns
+// them.
+std::vector<Network> make_way(netlink::Socket& host, const netlink::Link& link,
+                              const BridgeDevice& bridge, const Config& config,
+                              const std::vector<Network>& wanted, const Network& gateway) {
+  std::vector<Network> removed;
   for (const netlink::InterfaceAddress& other :
        netlink::addresses(host, {.link_index = link.index, .family = gateway.family()})) {
     const bool keep = std::ranges::find(wanted, other.network) != wanted.end();
     if (keep || !stands_in_the_way(other.network, gateway)) continue;
     if (config.force_address || bridge.repairable) {
       netlink::delete_address_if_exists(host, link, other.network);
+      removed.push_back(other.network);
       continue;
     }
-    if (bridge.ours && appears_soon(host, link, gateway)) return;
+    if (bridge.ours && appears_soon(host, link, gateway)) break;
     throw Error(
         Code::kInternal,
         fmt::format("failed to set bridge addr: \"{}\" already has an IP address different from {}",
@@ -75,6 +105,7 @@ void make_way(netlink::Socket& host, const netlink::Link& link, const BridgeDevi
         fmt::format("it has {0}; set \"forceAddress\": true, or run: ip address del {0} dev {1}",
                     other.network.text(), link.name));
   }
+  return removed;
 }
 
 // The other end of the device, a port of the bridge.
@@ -101,36 +132,51 @@ void complete_gateways(const Config& config, Result& result) {
   }
 }
 
-netlink::Link ensure_gateway_link(netlink::Socket& host, const BridgeDevice& bridge,
-                                  const Config& config) {
-  if (config.access_vlan == 0) return bridge.link;
+netlink::Link ensure_gateway_link(netlink::Socket& host, const Port& port, const Config& config,
+                                  Undo& undo) {
+  const netlink::Link& bridge = port.bridge.link;
+  if (config.access_vlan == 0) return bridge;
   const std::string name = vlan_device_name(config.bridge, config.access_vlan);
   if (const auto link = netlink::find_link(host, name)) return *link;
 
   const state::FileLock lock = lock_bridge(config.bridge);
   if (const auto link = netlink::find_link(host, name)) return *link;
   const std::string port_name = vlan_port_name(name);
-  netlink::add_veth(
-      host, {.host = {.name = port_name, .mtu = bridge.link.mtu, .master = bridge.link.index},
-             .container = {.name = name, .mtu = bridge.link.mtu}});
-  const netlink::Link port = netlink::get_link(host, port_name);
-  set_port_vlans(host, port, {{.id = config.access_vlan, .pvid = true, .untagged = true}}, false);
-  netlink::change_link(host, port, {.up = true, .alias = "gateway of " + name});
+  netlink::add_veth(host, {.host = {.name = port_name, .mtu = bridge.mtu, .master = bridge.index},
+                           .container = {.name = name, .mtu = bridge.mtu}});
+  undo.add("remove the gateway of the VLAN",
+           [port, port_name, bridge_name = config.bridge, vlan = config.access_vlan] {
+             netlink::Socket again = netlink::Socket::here();
+             const state::FileLock undo_lock = lock_bridge(bridge_name);
+             if (has_other_containers(again, port.bridge.link, port.veth.host, vlan)) return;
+             netlink::delete_link_if_exists(again, port_name);
+           });
+  const netlink::Link gateway_port = netlink::get_link(host, port_name);
+  set_port_vlans(host, gateway_port, {{.id = config.access_vlan, .pvid = true, .untagged = true}},
+                 false);
+  netlink::change_link(host, gateway_port, {.up = true, .alias = kGatewayAlias + name});
+  // The containers of the VLAN can send some to it.
+  attachment::refuse_router_advertisements(name);
   const netlink::Link device = netlink::get_link(host, name);
   netlink::change_link(host, device, {.up = true});
   return device;
 }
 
-void ensure_gateway_addresses(netlink::Socket& host, const netlink::Link& link,
-                              const BridgeDevice& bridge, const Config& config,
-                              const Result& result) {
+void ensure_gateway_addresses(netlink::Socket& host, const netlink::Link& link, const Port& port,
+                              const Config& config, const Result& result, Undo& undo) {
   const std::vector<Network> gateways = gateway_networks(result);
   for (const Network& gateway : gateways) {
     if (gateway.family() == Family::kIpv6) attachment::enable_ipv6(link.name);
     if (!has_address(host, link, gateway)) {
-      make_way(host, link, bridge, config, gateways, gateway);
+      const std::vector<Network> removed =
+          make_way(host, link, port.bridge, config, gateways, gateway);
       // The address is ours to give: nobody has to wait until the kernel has looked for another.
-      netlink::ensure_address(host, link, gateway, {.no_dad = true});
+      const bool is_new = netlink::ensure_address(host, link, gateway, {.no_dad = true});
+      const std::vector<Network> added(is_new ? 1 : 0, gateway);
+      undo.add("restore the addresses of the gateway",
+               [port, bridge_name = config.bridge, link, added, removed] {
+                 restore_addresses(port, bridge_name, link, added, removed);
+               });
     }
     enable_forwarding(gateway.family());
   }

@@ -18,20 +18,19 @@ namespace {
 // Whatever CNI_IFNAME says.
 constexpr const char* kName = "lo";
 
-// The first address of each family. Throws Error 999 if one is none of a loopback.
+// The first address of each family. Throws Error 999 if any is none of a loopback.
 std::vector<IpConfig> loopback_addresses(netlink::Socket& container, const netlink::Link& link) {
   std::vector<IpConfig> ips;
   for (const inet::Family family : {inet::Family::kIpv4, inet::Family::kIpv6}) {
     const auto addresses =
         netlink::addresses(container, {.link_index = link.index, .family = family});
-    if (addresses.empty()) continue;
-    const inet::Network& first = addresses.front().network;
-    if (!first.address.is_loopback()) {
-      throw Error(
-          Code::kInternal,
-          fmt::format("loopback interface found with non-loopback address \"{}\"", first.text()));
+    for (const netlink::InterfaceAddress& each : addresses) {
+      if (each.network.address.is_loopback()) continue;
+      throw Error(Code::kInternal,
+                  fmt::format("loopback interface found with non-loopback address \"{}\"",
+                              each.network.address.text()));
     }
-    ips.push_back({.address = first, .interface = 0});
+    if (!addresses.empty()) ips.push_back({.address = addresses.front().network, .interface = 0});
   }
   return ips;
 }
@@ -60,7 +59,6 @@ void check(const Request& request) {
   netlink::Socket container = netlink::Socket::in(*request.netns);
   const netlink::Link link = netlink::get_link(container, kName);
   if (!link.up) throw Error(Code::kInternal, "loopback interface is down");
-  loopback_addresses(container, link);
 }
 
 void del(const Request& request) {
