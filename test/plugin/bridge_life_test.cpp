@@ -1,0 +1,392 @@
+// The life of an attachment: every verb, every spec version, and DEL under bad circumstances.
+#include <catch2/catch.hpp>
+
+#include "plugin/bridge_network.h"
+
+using Catch::Contains;
+using namespace cni::test;  // NOLINT(google-build-using-namespace)
+
+using Texts = std::vector<std::string>;
+
+TEST_CASE("ADD joins the container to the bridge and says what it did", "[bridge][ipv6]") {
+  BridgeNetwork net;
+  net.give({{"ips",
+             {{{"address", "10.1.2.5/24"}, {"gateway", "10.1.2.1"}},
+              {{"address", "fd00:1:2::5/64"}, {"gateway", "fd00:1:2::1"}}}},
+            {"routes",
+             {{{"dst", "0.0.0.0/0"}},
+              {{"dst", "::/0"}},
+              {{"dst", "10.9.0.0/16"}, {"gw", "10.1.2.9"}, {"mtu", 1300}, {"priority", 7}}}},
+            {"dns", {{"nameservers", {"10.1.2.2", "10.1.2.2"}}, {"search", {"b", "a"}}}}});
+  const Attached one = net.add("c1");
+  const Json& result = one.result;
+
+  CHECK(result["cniVersion"] == "1.1.0");
+  REQUIRE(result["interfaces"].size() == 3);
+  const Json bridge = link(net.host, "br0");
+  const Json port = link(net.host, port_name(result));
+  const Json inside = link(*one.container, "eth0");
+  CHECK(result["interfaces"][0] ==
+        Json{{"name", "br0"}, {"mac", bridge["address"]}, {"mtu", bridge["mtu"]}});
+  CHECK(result["interfaces"][1] ==
+        Json{{"name", port["ifname"]}, {"mac", port["address"]}, {"mtu", port["mtu"]}});
+  CHECK(result["interfaces"][2] == Json{{"name", "eth0"},
+                                        {"mac", inside["address"]},
+                                        {"mtu", inside["mtu"]},
+                                        {"sandbox", one.container->path()}});
+  CHECK(port["ifname"].get<std::string>().size() == 12);
+  CHECK_THAT(port["ifname"].get<std::string>(), Catch::StartsWith("veth"));
+  CHECK(port["master"] == "br0");
+  CHECK(port["operstate"] == "UP");
+  CHECK(bridge["operstate"] == "UP");
+  CHECK(result["ips"] ==
+        Json{{{"address", "10.1.2.5/24"}, {"gateway", "10.1.2.1"}, {"interface", 2}},
+             {{"address", "fd00:1:2::5/64"}, {"gateway", "fd00:1:2::1"}, {"interface", 2}}});
+  CHECK(result["routes"] ==
+        Json{{{"dst", "0.0.0.0/0"}},
+             {{"dst", "::/0"}},
+             {{"dst", "10.9.0.0/16"}, {"gw", "10.1.2.9"}, {"mtu", 1300}, {"priority", 7}}});
+  CHECK(result["dns"] == Json{{"nameservers", {"10.1.2.2", "10.1.2.2"}}, {"search", {"b", "a"}}});
+
+  CHECK(addresses(*one.container, "eth0") == Texts{"10.1.2.5/24", "fd00:1:2::5/64"});
+  CHECK(addresses(net.host, "br0") == Texts{"10.1.2.1/24", "fd00:1:2::1/64"});
+  CHECK_THAT(one.container->run("ip route show"),
+             Contains("default via 10.1.2.1 dev eth0") &&
+                 Contains("10.9.0.0/16 via 10.1.2.9 dev eth0 metric 7 mtu 1300"));
+  CHECK_THAT(one.container->run("ip -6 route show"), Contains("default via fd00:1:2::1 dev eth0"));
+  CHECK(ping(*one.container, "10.1.2.1"));
+  CHECK(ping(*one.container, "fd00:1:2::1"));
+  CHECK(sysctl(net.host, "net/ipv6/conf/br0/accept_ra") == "0");
+  CHECK(sysctl(net.host, "net/ipv6/conf/" + port_name(result) + "/accept_ra") == "0");
+
+  // IPAM got the very configuration and the environment, in the host's namespace.
+  const FakePlugin::Call call = net.ipam.calls().at(0);
+  CHECK(Json::parse(call.input) == net.config);
+  CHECK(call.environment.at("CNI_CONTAINERID") == "c1");
+  CHECK(call.environment.at("CNI_IFNAME") == "eth0");
+  CHECK(call.environment.at("CNI_NETNS") == one.container->path());
+}
+
+TEST_CASE("an attachment goes through all verbs and leaves nothing", "[bridge]") {
+  BridgeNetwork net;
+  const Attached neighbour = net.add("c0");
+  net.give({{"ips", {{{"address", "10.1.2.6/24"}, {"gateway", "10.1.2.1"}}}}});
+  net.take_ipam_verbs();
+  const Snapshot before = net.snapshot();
+
+  Attached one = net.attachment("c1");
+  const Snapshot container_before = Snapshot::take(one.container->path());
+  net.add(one);
+  const Snapshot during = net.snapshot();
+  const Snapshot container_during = Snapshot::take(one.container->path());
+  for (int round = 0; round < 2; ++round) {
+    const PluginOutcome check = net.run("CHECK", one);
+    INFO(check.text());
+    CHECK(check.status == 0);
+    CHECK(check.out.empty());
+  }
+  CHECK(difference(during, net.snapshot()) == "");
+  CHECK(difference(container_during, Snapshot::take(one.container->path())) == "");
+  for (int round = 0; round < 3; ++round) net.del(one);
+  CHECK(difference(before, net.snapshot()) == "");
+  CHECK(difference(container_before, Snapshot::take(one.container->path())) == "");
+  CHECK(net.take_ipam_verbs() == Texts{"ADD", "CHECK", "CHECK", "DEL", "DEL", "DEL"});
+  const PluginOutcome check = net.run("CHECK", neighbour);
+  INFO(check.text());
+  CHECK(check.status == 0);
+
+  net.add(one);
+  net.del(one);
+}
+
+TEST_CASE("results have the shape of the asked spec version", "[bridge][ipv6]") {
+  BridgeNetwork net;
+  net.give({{"ips",
+             {{{"address", "10.1.2.5/24"}, {"gateway", "10.1.2.1"}},
+              {{"address", "fd00:1:2::5/64"}, {"gateway", "fd00:1:2::1"}}}},
+            {"routes", {{{"dst", "0.0.0.0/0"}}, {{"dst", "::/0"}}}}});
+  const std::string version =
+      GENERATE("", "0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0");
+  INFO(version);
+  net.config["cniVersion"] = version;
+  const Attached one = net.add("c1");
+  const Json& result = one.result;
+  CHECK(result["cniVersion"] == (version.empty() ? "0.1.0" : version));
+  if (version < "0.3.0") {
+    CHECK(result["ip4"] == Json{{"ip", "10.1.2.5/24"},
+                                {"gateway", "10.1.2.1"},
+                                {"routes", {{{"dst", "0.0.0.0/0"}}}}});
+    CHECK(result["ip6"] == Json{{"ip", "fd00:1:2::5/64"},
+                                {"gateway", "fd00:1:2::1"},
+                                {"routes", {{{"dst", "::/0"}}}}});
+    CHECK_FALSE(result.contains("interfaces"));
+    CHECK_FALSE(result.contains("ips"));
+    CHECK_FALSE(result.contains("routes"));
+  } else {
+    CHECK(result["interfaces"].size() == 3);
+    CHECK(result["interfaces"][2].contains("mtu") == (version == "1.1.0"));
+    CHECK(result["interfaces"][2]["sandbox"] == one.container->path());
+    CHECK_FALSE(result["interfaces"][0].contains("sandbox"));
+    CHECK(result["ips"][0].contains("version") == (version < "1.0.0"));
+    CHECK(result["ips"][1]["interface"] == 2);
+    CHECK(result["routes"].size() == 2);
+  }
+  const PluginOutcome check = net.run("CHECK", one);
+  INFO(check.text());
+  if (version < "0.4.0") {
+    CHECK(check.code() == 1);
+  } else {
+    CHECK(check.status == 0);
+  }
+  net.del(one);
+  CHECK_FALSE(one.container->has_link("eth0"));
+}
+
+TEST_CASE("without IPAM the container gets a link on the bridge and no more", "[bridge]") {
+  BridgeNetwork net;
+  net.without_ipam();
+  const Attached one = net.add("c1");
+  CHECK(one.result["interfaces"].size() == 3);
+  CHECK(one.result.value("ips", Json::array()).empty());
+  CHECK(link(*one.container, "eth0")["operstate"] == "UP");
+  CHECK(link(net.host, port_name(one.result))["master"] == "br0");
+  CHECK(addresses(*one.container, "eth0").empty());
+  CHECK(addresses(net.host, "br0").empty());
+  const PluginOutcome check = net.run("CHECK", one);
+  INFO(check.text());
+  CHECK(check.status == 0);
+  CHECK(net.run("STATUS", one).status == 0);
+  net.del(one);
+  CHECK_FALSE(one.container->has_link("eth0"));
+  CHECK(net.ipam.calls().empty());
+}
+
+TEST_CASE("disableContainerInterface leaves the container's link down", "[bridge]") {
+  BridgeNetwork net;
+  net.config["disableContainerInterface"] = true;
+  const PluginOutcome refused = net.run("ADD", net.attachment("c1"));
+  CHECK(refused.code() == 7);
+  CHECK_THAT(refused.message(),
+             Contains("cannot use IPAM when DisableContainerInterface flag is set"));
+  CHECK_FALSE(net.host.has_link("br0"));
+
+  net.without_ipam();
+  const Attached one = net.add("c1");
+  CHECK(one.result["interfaces"].size() == 3);
+  const Json flags = link(*one.container, "eth0")["flags"];
+  CHECK(std::find(flags.begin(), flags.end(), "UP") == flags.end());
+  const PluginOutcome check = net.run("CHECK", one);
+  INFO(check.text());
+  CHECK(check.status == 0);
+  net.del(one);
+  CHECK_FALSE(one.container->has_link("eth0"));
+}
+
+TEST_CASE("one container may be attached twice, under two names", "[bridge]") {
+  BridgeNetwork net;
+  net.give({{"ips", {{{"address", "10.1.2.5/24"}, {"gateway", "10.1.2.1"}}}},
+            {"routes", {{{"dst", "0.0.0.0/0"}}}}});
+  const Attached first = net.add("c1");
+  net.config["name"] = "net2";
+  net.config["bridge"] = "br1";
+  net.give({{"ips", {{{"address", "10.7.2.5/24"}, {"gateway", "10.7.2.1"}}}},
+            {"routes", {{{"dst", "0.0.0.0/0"}}}}});
+  Attached second{.container = first.container, .id = "c1", .ifname = "net1"};
+  net.add(second);
+  CHECK(port_name(first.result) != port_name(second.result));
+  CHECK(addresses(*first.container, "net1") == Texts{"10.7.2.5/24"});
+  net.del(second);
+  CHECK_FALSE(first.container->has_link("net1"));
+  CHECK(first.container->has_link("eth0"));
+  CHECK(net.host.has_link(port_name(first.result)));
+  CHECK(ping(*first.container, "10.1.2.1"));
+}
+
+// Each of these is a way in which runtimes call DEL. All have to clean the host.
+TEST_CASE("DEL removes everything whatever it is told", "[bridge]") {
+  BridgeNetwork net;
+  net.del(net.add("settle"));
+  net.take_ipam_verbs();
+  const Snapshot before = net.snapshot();
+  const Attached one = net.add("c1");
+  const std::string port = port_name(one.result);
+  PluginCall call = net.call("DEL", one);
+  int expected_status = 0;
+  Json config = Json::parse(call.config);
+
+  SECTION("no CNI_NETNS, while something else keeps the namespace") {
+    call.netns = "";
+  }
+  SECTION("CNI_NETNS unset") {
+    call.environment["CNI_NETNS"] = std::nullopt;
+  }
+  SECTION("the path of the namespace is gone, something else keeps the namespace") {
+    call.netns = "/run/netns/no-such";
+  }
+  SECTION("the namespace is gone") {
+    one.container->remove();
+  }
+  SECTION("the path is a regular file") {
+    call.netns = net.directory.write("file", "");
+  }
+  SECTION("the path is a directory") {
+    call.netns = net.directory.path();
+  }
+  SECTION("the path is a namespace of another type") {
+    call.netns = "/proc/self/ns/mnt";
+  }
+  SECTION("the path is a FIFO") {
+    call.netns = net.directory / "fifo";
+    run_checked({.argv = {"mkfifo", call.netns}});
+  }
+  SECTION("CNI_NETNS is the plugin's own") {
+    call.netns = net.host.path();
+    expected_status = 1;
+  }
+  SECTION("no prevResult") {
+    config.erase("prevResult");
+  }
+  SECTION("an empty prevResult") {
+    config["prevResult"] = Json::object();
+  }
+  SECTION("prevResult null") {
+    config["prevResult"] = nullptr;
+  }
+  SECTION("a prevResult that cannot be read") {
+    config["prevResult"] = {{"cniVersion", "1.1.0"}, {"ips", {{{"address", "rubbish"}}}}};
+  }
+  SECTION("another network name, bridge and other values") {
+    config["name"] = "renamed";
+    config["bridge"] = "br9";
+    config["isGateway"] = false;
+    config["mtu"] = -1;
+    config["vlan"] = 9999;
+    config["hairpinMode"] = config["promiscMode"] = true;
+    config["vlanMode"] = "sideways";
+    call.netns = "";
+  }
+  SECTION("an older spec version") {
+    config["cniVersion"] = "0.2.0";
+    config.erase("prevResult");
+  }
+  SECTION("CNI_ARGS that cannot be read") {
+    call.args = "rubbish";
+  }
+  SECTION("the interface is gone already") {
+    one.container->run("ip link delete eth0");
+  }
+  SECTION("the host end is gone already") {
+    net.host.run("ip link delete " + port);
+  }
+  SECTION("the bridge is gone already") {
+    net.host.run("ip link delete br0");
+  }
+
+  call.config = config.dump();
+  for (int round = 0; round < 2; ++round) {
+    const PluginOutcome outcome = run_plugin_binary(call);
+    INFO(outcome.text());
+    CHECK(outcome.status == expected_status);
+    if (expected_status == 0) {
+      CHECK(outcome.out.empty());
+    } else {
+      CHECK(outcome.code() == 8);
+    }
+    CHECK_FALSE(net.host.has_link(port));
+  }
+  CHECK(net.take_ipam_verbs() == Texts{"ADD", "DEL", "DEL"});
+  if (net.host.has_link("br0")) CHECK(difference(before, net.snapshot()) == "");
+}
+
+TEST_CASE("DEL with the plugin's own namespace touches none of its links", "[bridge]") {
+  BridgeNetwork net;
+  const Attached one = net.add("c1");
+  net.host.run("ip link add eth0 type veth peer name other");
+  PluginCall call = net.call("DEL", one);
+  call.netns = net.host.path();
+  const PluginOutcome outcome = run_plugin_binary(call);
+  CHECK(outcome.code() == 8);
+  CHECK(net.host.has_link("eth0"));
+  CHECK_FALSE(net.host.has_link(port_name(one.result)));
+}
+
+TEST_CASE("DEL of a container touches no other", "[bridge]") {
+  BridgeNetwork net;
+  net.give_by_number();
+  const Attached one = net.add("c1");
+  const Attached ten = net.add("c10");
+  const Attached eleven = net.add("c11");
+  net.del(one);
+  PluginCall never = net.call("DEL", net.attachment("c100"));
+  CHECK(run_plugin_binary(never).status == 0);
+  for (const Attached* other : {&ten, &eleven}) {
+    const PluginOutcome check = net.run("CHECK", *other);
+    INFO(check.text());
+    CHECK(check.status == 0);
+    CHECK(ping(*other->container, "10.1.2.1"));
+  }
+  CHECK(ping(*ten.container, "10.1.2.12"));
+}
+
+TEST_CASE("DEL goes on after IPAM has failed, and says so", "[bridge]") {
+  BridgeNetwork net;
+  const Attached one = net.add("c1");
+  SECTION("it fails") {
+    net.ipam.reply("DEL", {.out = R"({"code": 11, "msg": "not now"})", .status = 1});
+    const PluginOutcome outcome = net.run("DEL", one);
+    CHECK(outcome.code() == 11);
+    CHECK_THAT(outcome.message(), Contains("not now"));
+  }
+  SECTION("it is not installed any more") {
+    run_checked({.argv = {"rm", net.ipam.path()}});
+    const PluginOutcome outcome = net.run("DEL", one);
+    CHECK(outcome.code() == 7);
+    CHECK_THAT(outcome.message(), Contains("fake-ipam"));
+  }
+  CHECK_FALSE(net.host.has_link(port_name(one.result)));
+  CHECK_FALSE(one.container->has_link("eth0"));
+}
+
+TEST_CASE("the address is released after the link is gone", "[bridge]") {
+  BridgeNetwork net;
+  const Attached one = net.add("c1");
+  net.ipam.reply("DEL", {.before = "ip link show >'" + (net.directory / "links") + "'"});
+  net.del(one);
+  const std::string links = read_whole_file(net.directory / "links");
+  CHECK_THAT(links, Contains("br0") && !Contains(port_name(one.result)));
+}
+
+TEST_CASE("an IPAM plugin that speaks through the link releases first", "[bridge]") {
+  BridgeNetwork net;
+  FakePlugin dhcp(net.directory.path(), "dhcp");
+  dhcp.reply("ADD", {.out = R"({"cniVersion":"1.1.0","ips":[{"address":"10.1.2.5/24"}]})"});
+  dhcp.reply("DEL", {.before = "ip link show >'" + (net.directory / "links") + "'"});
+  net.config["ipam"]["type"] = "dhcp";
+  const Attached one = net.add("c1");
+  net.del(one);
+  CHECK_THAT(read_whole_file(net.directory / "links"), Contains(port_name(one.result)));
+  CHECK_FALSE(net.host.has_link(port_name(one.result)));
+}
+
+TEST_CASE("VERSION names all spec versions", "[bridge]") {
+  const PluginOutcome outcome = run_plugin_binary(
+      {.plugin = "bridge", .verb = "VERSION", .config = R"({"cniVersion":"0.4.0"})"});
+  CHECK(outcome.status == 0);
+  REQUIRE(outcome.json);
+  CHECK(*outcome.json == Json{{"cniVersion", "0.4.0"},
+                              {"supportedVersions",
+                               {"0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"}}});
+}
+
+TEST_CASE("the delegate has no descriptors of ours and sits in our namespace", "[bridge]") {
+  BridgeNetwork net;
+  net.ipam.reply("ADD", {.before = "readlink /proc/self/ns/net >'" + (net.directory / "ns") +
+                                   "'\n" + R"sh(printf '{"ips":[{"address":"10.1.2.5/24"}]}')sh"});
+  net.add("c1");
+  const FakePlugin::Call call = net.ipam.calls().at(0);
+  for (const auto& [fd, target] : call.descriptors) {
+    INFO(target);
+    CHECK(fd <= 2);
+  }
+  CHECK(read_whole_file(net.directory / "ns") == net.host.run("readlink /proc/self/ns/net"));
+}
