@@ -35,7 +35,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.tracing.proc
 
 
 class Containerd:
-    """The daemon, for the length of a with statement."""
+    """The daemon, until it is stopped or the sandbox ends."""
 
     def __init__(self, work):
         self._directory = work / "containerd"
@@ -44,7 +44,8 @@ class Containerd:
         self._work = work
         self._daemon = None
 
-    def __enter__(self):
+    def start(self):
+        """Returns when it serves, and has the image."""
         self._directory.mkdir(exist_ok=True)
         config = self._directory / "config.toml"
         config.write_text(_CONFIG.format(work=self._work, image=image.NAME))
@@ -57,9 +58,8 @@ class Containerd:
         for namespace in ("default", "k8s.io"):
             self.ctr("--namespace", namespace, "image", "import", "--snapshotter", "native",
                      archive)
-        return self
 
-    def __exit__(self, *_):
+    def stop(self):
         self._daemon.terminate()
         self._daemon.wait()
 

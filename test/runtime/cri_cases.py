@@ -6,7 +6,6 @@ import ipaddress
 import time
 
 import ctr_cases
-from cri_client import CriClient
 from host import leases, links, ping, run_in
 from report import Failed, expect
 
@@ -112,10 +111,8 @@ def many_pods_at_once(client, conf):
         ctr_cases.expect_released(before)
 
 
-def run_cases(report, containerd, work, conf):
-    client = CriClient(containerd.socket, work)
-    for name, function in (("two pods", two_pods),
-                           ("a pod stopped twice", stop_is_repeated),
-                           ("a pod without its link", link_is_lost),
-                           ("ten pods at once", many_pods_at_once)):
-        report.case(f"CRI: {name}", function, client, conf)
+# By name; each takes a client of the daemon and the list.
+CASES = {"CRI: two pods": two_pods,
+         "CRI: a pod stopped twice": stop_is_repeated,
+         "CRI: a pod without its link": link_is_lost,
+         "CRI: ten pods at once": many_pods_at_once}

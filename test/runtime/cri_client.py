@@ -1,6 +1,7 @@
 """Calls a container runtime as kubelet does, through gRPC on its socket."""
 
 import importlib
+import itertools
 import json
 import pathlib
 import sys
@@ -8,6 +9,7 @@ import sys
 import grpc
 
 from host import run
+from report import Failed
 
 _HERE = pathlib.Path(__file__).resolve().parent
 _SERVICE = "/runtime.v1.RuntimeService/"
@@ -28,13 +30,17 @@ class CriClient:
         run(["protoc", f"--proto_path={_HERE}", f"--python_out={work}", "cri.proto"])
         sys.path.append(str(work))
         self._messages = importlib.import_module("cri_pb2")
+        self._uids = itertools.count()
         self._channel = grpc.insecure_channel(f"unix://{socket}")
 
     def _call(self, method, request, response):
         call = self._channel.unary_unary(_SERVICE + method,
                                          request_serializer=type(request).SerializeToString,
                                          response_deserializer=response.FromString)
-        return call(request, timeout=60)
+        try:
+            return call(request, timeout=60)
+        except grpc.RpcError as error:
+            raise Failed(f"{method}: {error.details()}") from None
 
     def network_condition(self):
         """Whether the runtime finds its network ready, and what it says about it."""
@@ -46,7 +52,7 @@ class CriClient:
 
     def run_pod(self, name, namespace="tests"):
         config = self._messages.PodSandboxConfig(
-            metadata={"name": name, "uid": f"uid-of-{name}", "namespace": namespace},
+            metadata={"name": name, "uid": f"uid-{next(self._uids)}", "namespace": namespace},
             hostname=name, linux={"cgroup_parent": "/pods"})
         request = self._messages.RunPodSandboxRequest(config=config)
         return self._call("RunPodSandbox", request,

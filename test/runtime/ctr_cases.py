@@ -115,6 +115,6 @@ def _addresses_when_attached(containerd, patience=20):
     raise Failed(f"the container has not one address of each family:\n{output}")
 
 
-def run_cases(report, containerd, conf):
-    report.case("ctr run --cni: to the end", run_to_the_end, containerd, conf)
-    report.case("ctr run --cni: until killed", run_until_killed, containerd, conf)
+# By name; each takes the daemon and the list.
+CASES = {"ctr run --cni: to the end": run_to_the_end,
+         "ctr run --cni: until killed": run_until_killed}

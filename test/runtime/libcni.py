@@ -18,14 +18,12 @@ class Attachment:
     capabilities: dict = dataclasses.field(default_factory=dict)
 
 
-def build_driver(directory):
-    """Builds it into the directory from the libraries of Debian's packages. Returns its path."""
-    driver = directory / "libcni_driver"
-    directory.mkdir(parents=True, exist_ok=True)
+def build_driver(driver):
+    """Builds it from the libraries of Debian's packages, with a cache beside it."""
+    driver.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "GO111MODULE": "off", "GOPATH": "/usr/share/gocode",
-                   "GOCACHE": str(directory / "go-cache"), "GOFLAGS": "", "CGO_ENABLED": "0"}
+                   "GOCACHE": str(driver.parent / "go-cache"), "GOFLAGS": "", "CGO_ENABLED": "0"}
     run(["go", "build", "-o", driver, _SOURCE], timeout=300, env=environment)
-    return driver
 
 
 class Libcni:
