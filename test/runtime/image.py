@@ -4,9 +4,12 @@ import hashlib
 import io
 import json
 import pathlib
+import platform
 import tarfile
 
 NAME = "docker.io/library/busybox-of-the-test:1"
+# As Go names them, see the field `architecture` of the OCI image specification.
+_ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 _BUSYBOX = pathlib.Path("/bin/busybox")
 
 
@@ -31,7 +34,7 @@ def write(path):
     """Writes it as `docker save` would. By default it runs a sleep without end."""
     layer = _layer()
     digest = hashlib.sha256(layer).hexdigest()
-    config = {"architecture": "amd64", "os": "linux",
+    config = {"architecture": _ARCHITECTURE, "os": "linux",
               "config": {"Cmd": ["/bin/sleep", "1000000"], "Env": ["PATH=/bin"]},
               "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]}}
     manifest = [{"Config": "config.json", "RepoTags": [NAME], "Layers": ["layer.tar"]}]

@@ -18,6 +18,8 @@ from report import Report, Skipped
 def start(containerd):
     if not sandbox.is_real_root():
         raise Skipped("containers take more privileges than this user has")
+    if lack := sandbox.lacks_cgroups():
+        raise Skipped(lack)
     containerd.start()
 
 

@@ -31,22 +31,23 @@ def _cgroup_mounts():
             yield pathlib.Path(left.split()[4]), kind, options.split(",")
 
 
-def _own_cgroup(mount, kind, options):
-    """Where in the hierarchy mounted there this process is, see cgroups(7)."""
+def _parent_cgroup(mount, kind, options):
+    """Where in the hierarchy mounted there ours are to be made, see cgroups(7)."""
+    if kind == "cgroup2":
+        # Sessions have no controllers to hand on; the root has those that systemd switched on.
+        return mount
     for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
-        if kind == "cgroup2" and not controllers:
-            return mount / path.lstrip("/")
-        if kind == "cgroup" and controllers and set(controllers.split(",")) <= set(options):
+        if controllers and set(controllers.split(",")) <= set(options):
             return mount / path.lstrip("/")
     return mount
 
 
 def _make_cgroups(name):
-    """Makes a cgroup of that name below our own in every hierarchy that lets us."""
+    """Makes a cgroup of that name in every hierarchy that lets us."""
     made = []
     for mount, kind, options in _cgroup_mounts():
-        cgroup = _own_cgroup(mount, kind, options) / name
+        cgroup = _parent_cgroup(mount, kind, options) / name
         try:
             cgroup.mkdir()
         except OSError:
@@ -110,6 +111,16 @@ def is_real_root():
     return pathlib.Path("/proc/self/uid_map").read_text().split() == ["0", "0", "4294967295"]
 
 
+def lacks_cgroups():
+    """Why containers cannot have cgroups here, or None."""
+    if not list(_cgroup_mounts()):
+        return "no cgroup hierarchy is mounted"
+    controllers = _CGROUPS / "cgroup.controllers"
+    if controllers.exists() and "cpu" not in controllers.read_text().split():
+        return "cgroup version 2 has no cpu controller for us"
+    return None
+
+
 def _mount(*words):
     subprocess.run(["mount", *words], check=True)
 
@@ -141,7 +152,7 @@ def enter():
     _mount("--make-rprivate", "/")
     for directory in ("/run", "/opt", "/var/lib"):
         _mount("-t", "tmpfs", "-o", "mode=0755", "tmpfs", directory)
-    work = pathlib.Path("/run/work")
+    work = pathlib.Path("/run/cni-test")
     for directory in ("etc.upper", "etc.work", "tmp"):
         (work / directory).mkdir(parents=True)
     # Many programs need files of /etc, and /etc/cni need not exist.
