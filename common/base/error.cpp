@@ -15,8 +15,6 @@ std::string errno_text(int error_number) {
   // "Is a directory" becomes "is a directory", "RFS specific error" stays.
   if (text.size() > 1 && std::islower(static_cast<unsigned char>(text[1])) != 0) {
     text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
-  } else if (text.starts_with("I/O")) {
-    text.replace(0, 3, "i/o");
   }
   return text;
 }

@@ -180,8 +180,9 @@ class Conversation {
       kill_group();
       return outcome(Ending::kTimedOut, 0);
     }
-    if (WIFSIGNALED(*status_)) return outcome(Ending::kSignalled, WTERMSIG(*status_));
-    return outcome(Ending::kExited, WEXITSTATUS(*status_));
+    const int status = status_.value_or(0);
+    if (WIFSIGNALED(status)) return outcome(Ending::kSignalled, WTERMSIG(status));
+    return outcome(Ending::kExited, WEXITSTATUS(status));
   }
 
  private:

@@ -64,7 +64,7 @@ void Args::require_known(std::span<const std::string_view> known) const {
   std::vector<std::string> unknown;
   for (const auto& [key, value] : pairs_) {
     if (key != "IgnoreUnknown" && std::ranges::find(known, key) == known.end()) {
-      unknown.push_back(in_quotes(key + "=" + value));
+      unknown.push_back(in_quotes(fmt::format("{}={}", key, value)));
     }
   }
   if (!unknown.empty()) {

@@ -1,6 +1,8 @@
 #include "protocol/result_versions.h"
 
 #include <algorithm>
+#include <iterator>
+#include <limits>
 
 #include "protocol/error.h"
 
@@ -94,12 +96,18 @@ void render_list(Value& document, const char* key, const Items& items, Render re
   document[key] = std::move(list);
 }
 
+// Zero means "not said".
+std::optional<std::uint32_t> parse_mtu(const json::Reader& key) {
+  const auto mtu = key.find_integer(0, std::numeric_limits<std::uint32_t>::max());
+  if (!mtu || *mtu == 0) return std::nullopt;
+  return static_cast<std::uint32_t>(*mtu);
+}
+
 Interface parse_interface(const json::Reader& document) {
-  const auto mtu = document["mtu"].find_integer(0, 0xffffffff);
   return {
       .name = document["name"].string_or(""),
       .mac = document["mac"].string_or(""),
-      .mtu = mtu.value_or(0) == 0 ? std::nullopt : std::optional(static_cast<std::uint32_t>(*mtu)),
+      .mtu = parse_mtu(document["mtu"]),
       .sandbox = document["sandbox"].string_or(""),
       .socket_path = document["socketPath"].string_or(""),
       .pci_id = document["pciID"].string_or(""),
@@ -128,7 +136,7 @@ Result parse_ip_blocks(const json::Reader& document) {
     const json::Reader reader = document[block];
     if (!reader.present()) continue;
     result.ips.push_back(parse_ip(reader, "ip"));
-    for (Route& route : parse_routes(reader["routes"])) result.routes.push_back(std::move(route));
+    std::ranges::copy(parse_routes(reader["routes"]), std::back_inserter(result.routes));
   }
   return result;
 }
