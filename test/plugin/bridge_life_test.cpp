@@ -182,6 +182,30 @@ TEST_CASE("disableContainerInterface leaves the container's link down", "[bridge
   CHECK_FALSE(one.container->has_link("eth0"));
 }
 
+TEST_CASE("the sandbox is the path as it was given", "[bridge]") {
+  BridgeNetwork net;
+  Attached one = net.attachment("c1");
+  PluginCall call = net.call("ADD", one);
+  std::string path =
+      "/run//netns/./" + one.container->path().substr(std::string("/run/netns/").size());
+  SECTION("with needless parts") {}
+  SECTION("a link") {
+    path = net.directory / "link";
+    run_checked({.argv = {"ln", "-s", one.container->path(), path}});
+  }
+  call.netns = path;
+  const PluginOutcome outcome = run_plugin_binary(call);
+  INFO(outcome.text());
+  REQUIRE(outcome.status == 0);
+  CHECK(outcome.json->at("interfaces")[2]["sandbox"] == path);
+  // CHECK and DEL may come by another way.
+  one.result = *outcome.json;
+  const PluginOutcome check = net.run("CHECK", one);
+  INFO(check.text());
+  CHECK(check.status == 0);
+  net.del(one);
+}
+
 TEST_CASE("one container may be attached twice, under two names", "[bridge]") {
   BridgeNetwork net;
   net.give({{"ips", {{{"address", "10.1.2.5/24"}, {"gateway", "10.1.2.1"}}}},

@@ -254,3 +254,38 @@ TEST_CASE("a stranger with the name of a host end is left alone", "[bridge][roll
   CHECK_FALSE(net.host.has_link(port_name(one.result)));
   CHECK_FALSE(one.container->has_link("eth0"));
 }
+
+TEST_CASE("a failed ADD gives a bridge its addresses back", "[bridge][rollback][ipv6]") {
+  BridgeNetwork net;
+  std::optional<Attached> other;
+  net.give({{"ips", {{{"address", "10.7.7.9/24"}}, {{"address", "fd00:7::9/64"}}}}});
+  SECTION("one of ours that nobody uses, with another subnet") {
+    net.del(net.add("c0"));
+  }
+  SECTION("one of somebody else without any") {
+    net.host.run("ip link add br0 type bridge");
+    net.host.run("ip link set br0 up");
+  }
+  SECTION("one in use, with forceAddress") {
+    other = net.add("c0");
+    net.config["forceAddress"] = true;
+  }
+  SECTION("one in use, without") {
+    other = net.add("c0");
+  }
+  const std::vector<std::string> before = addresses(net.host, "br0");
+  net.give({{"ips", {{{"address", "10.1.2.5/24"}}, {{"address", "fd00:1:2::5/64"}}}},
+            {"routes", {{{"dst", "10.9.0.0/16"}, {"gw", "10.200.0.1"}}}}});
+  const PluginOutcome outcome = net.run("ADD", net.attachment("c1"));
+  INFO(outcome.text());
+  CHECK(outcome.status == 1);
+  if (other) {
+    // What was added may stay: others use the bridge.
+    CHECK(ping(*other->container, "10.7.7.1"));
+    const PluginOutcome check = net.run("CHECK", *other);
+    INFO(check.text());
+    CHECK(check.status == 0);
+  } else {
+    CHECK(addresses(net.host, "br0") == before);
+  }
+}
