@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <chrono>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "netlink/link.h"
+#include "netlink/link_watch.h"
 #include "support/two_namespaces.h"
 
 using Catch::Matchers::Contains;
@@ -344,10 +346,17 @@ TEST_CASE("the operational state follows both ends of a veth", "[netlink][veth]"
   Host host;
   Socket socket = socket_in(host);
   add_veth(socket, {.host = {.name = "v0"}, .container = {.name = "c0"}});
+  LinkWatch watch = LinkWatch::in(Netns::open(host.path()));
+  // The kernel may take a moment for it (linkwatch_event() in net/core/link_watch.c).
+  const auto reaches = [&](const char* link, OperState state) {
+    return watch.wait_until([&] { return get_link(socket, link).oper_state == state; },
+                            cni::Deadline::in(std::chrono::seconds(30)));
+  };
   change_link(socket, get_link(socket, "v0"), {.up = true});
-  CHECK(get_link(socket, "v0").oper_state == OperState::kLowerLayerDown);
+  CHECK(reaches("v0", OperState::kLowerLayerDown));
   change_link(socket, get_link(socket, "c0"), {.up = true});
-  CHECK(get_link(socket, "c0").oper_state == OperState::kUp);
+  CHECK(reaches("v0", OperState::kUp));
+  CHECK(reaches("c0", OperState::kUp));
   CHECK(name(OperState::kLowerLayerDown) == "lower layer down");
 }
 
