@@ -41,6 +41,8 @@ constexpr std::array kNeeds = {
     Need{"conntrack", "test -e /proc/sys/net/netfilter/nf_conntrack_max"},
     // Not a user namespace: its first user ID is the first one of the machine, all are mapped.
     Need{"real-root", "grep -q '^ *0 *0 *4294967295$' /proc/self/uid_map"},
+    // The Go suite's plugins, where Debian puts them.
+    Need{"reference-plugins", "test -x /usr/lib/cni/bridge && test -x /usr/lib/cni/portmap"},
     // A need that no kernel meets, for the test of this mechanism.
     Need{"impossible", "false"},
 };

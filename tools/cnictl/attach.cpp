@@ -14,7 +14,8 @@ namespace {
 constexpr std::string_view kTargetHelp =
     "NETWORK is the name of a network in the configuration directory. NETNS is the path of a\n"
     "network namespace, or a name below /run/netns. CAP_ARGS (JSON, data by capability) and\n"
-    "CNI_ARGS (K=V;K=V) of the environment reach the plugins as a runtime's would. A plugin has\n"
+    "CNI_ARGS (K=V;K=V) of the environment reach the plugins as a runtime's would; `check` and\n"
+    "`del` take from the cache what `add` got, unless they are set. A plugin has\n"
     "CNI_DELEGATE_TIMEOUT seconds (60) to answer.";
 
 std::string name_of(const NetList& list, const Target& target) {
@@ -83,9 +84,9 @@ void report(const NetList& list, const Target& target, const Runtime& runtime,
 }
 
 int run_check(const Options& options) {
-  const Target target = target_of(options);
   const NetList list = network_of(options);
   Runtime runtime = runtime_of(options);
+  const Target target = cached_target_of(options, list, runtime.cache());
   const bool checked = runtime.check(list, target) == Done::kYes;
   report(list, target, runtime, options, checked ? "ok" : "disabled",
          checked ? fmt::format("{} is as it should be: {}", name_of(list, target),
@@ -95,9 +96,9 @@ int run_check(const Options& options) {
 }
 
 int run_del(const Options& options) {
-  const Target target = target_of(options);
   const NetList list = network_of(options);
   Runtime runtime = runtime_of(options);
+  const Target target = cached_target_of(options, list, runtime.cache());
   runtime.del(list, target);
   report(list, target, runtime, options, "ok",
          fmt::format("deleted {}: {}", name_of(list, target), steps_text(runtime.steps())));

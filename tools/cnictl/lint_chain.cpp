@@ -29,23 +29,44 @@ void check_name(const json::Reader& document, Findings& findings) {
   }
 }
 
-void check_version(const json::Reader& version, Findings& findings) {
-  const auto given = readable([&] { return version.find_string(); });
-  if (!given || given->empty() || find_version(*given)) return;
+std::string known_versions() {
   std::vector<std::string_view> known;
   for (const Version each : kVersions) known.push_back(text(each));
+  return fmt::format("{}", fmt::join(known, ", "));
+}
+
+void check_version(const json::Reader& version, Findings& findings) {
+  const std::string given = readable([&] { return version.string_or(""); });
+  if (given.empty() || find_version(given)) return;
   findings.error(version.path(), fmt::format("{} is no version that is supported: {}",
-                                             in_quotes(*given), fmt::join(known, ", ")));
+                                             in_quotes(given), known_versions()));
+}
+
+// One of several: a runtime passes over those that are newer than itself.
+void check_offered(const json::Reader& version, Findings& findings) {
+  const std::string given = readable([&] { return version.string_or(""); });
+  if (find_version(given) && !given.empty()) return;
+  try {
+    const bool newer = choose_version({given}, "").empty();
+    if (newer) return;
+  } catch (const Error&) {
+    // Not three numbers; a wrong type is reported elsewhere.
+    if (version.present() && !version.value().is_string()) return;
+  }
+  findings.error(version.path(),
+                 fmt::format("{} was never a version: {}", in_quotes(given), known_versions()));
 }
 
 // The version that a runtime will speak; nothing if that cannot be told.
 std::optional<Version> find_spoken(const json::Reader& document) {
-  std::vector<std::string> versions = readable([&] { return document["cniVersions"].strings(); });
-  const std::string single = readable([&] { return document["cniVersion"].string_or(""); });
-  if (versions.empty()) return find_version(single);
-  if (!single.empty()) versions.push_back(single);
   try {
+    std::vector<std::string> versions = document["cniVersions"].strings();
+    const std::string single = document["cniVersion"].string_or("");
+    if (versions.empty()) return find_version(single);
+    if (!single.empty()) versions.push_back(single);
     return find_version(choose_version(versions, ""));
+  } catch (const json::ValueError&) {
+    return std::nullopt;
   } catch (const Error&) {
     return std::nullopt;
   }
@@ -54,7 +75,7 @@ std::optional<Version> find_spoken(const json::Reader& document) {
 void check_versions(const json::Reader& document, Findings& findings) {
   check_version(document["cniVersion"], findings);
   for (const json::Reader& version : readable([&] { return document["cniVersions"].elements(); })) {
-    check_version(version, findings);
+    check_offered(version, findings);
   }
   const bool none = readable([&] { return document["cniVersion"].string_or(""); }).empty() &&
                     readable([&] { return document["cniVersions"].elements(); }).empty();

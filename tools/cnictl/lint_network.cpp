@@ -41,7 +41,7 @@ std::vector<json::Reader> elements_at(const json::Reader& object, const char* ke
 }
 
 std::string path_of(const json::Reader& object, const char* key) {
-  return fmt::format("{}.{}", object.path(), key);
+  return object.path().empty() ? std::string(key) : fmt::format("{}.{}", object.path(), key);
 }
 
 // What is given out of one range.

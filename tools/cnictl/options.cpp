@@ -194,6 +194,14 @@ Target target_of(const Options& options) {
   };
 }
 
+Target cached_target_of(const Options& options, const NetList& list, const Cache& cache) {
+  Target target = target_of(options);
+  const std::optional<CachedAttachment> cached = cache.find(list.name, target.attachment);
+  if (cached && options.args.empty()) target.args = cached->args;
+  if (cached && options.cap_args.empty()) target.capability_args = cached->capability_args;
+  return target;
+}
+
 NetList network_of(const Options& options) {
   return find_network(options.conf_dir, options.arguments.at(0));
 }

@@ -72,6 +72,8 @@ std::string derived_container_id(const std::string& path);
 
 // Of the arguments NETWORK and NETNS.
 Target target_of(const Options& options);
+// For the verbs after ADD: without CNI_ARGS or CAP_ARGS, what ADD got counts again.
+Target cached_target_of(const Options& options, const NetList& list, const Cache& cache);
 NetList network_of(const Options& options);
 Runtime runtime_of(const Options& options);
 
