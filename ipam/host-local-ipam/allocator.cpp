@@ -68,9 +68,9 @@ void hold_again(const Place& place, const Hold& hold, bool existed) {
   if (!store) return;
   Pool pool(*std::move(store), place);
   if (existed) {
-    pool.holds().put(pool.own(), hold);
+    pool.put_hold(hold);
   } else {
-    pool.holds().drop(hold);
+    pool.drop_hold(hold);
   }
   pool.save();
 }
@@ -87,7 +87,7 @@ Allocator::Allocator(Pool& pool, const Config& config, const Request& request)
 }
 
 std::vector<IpConfig> Allocator::allocate(Undo& undo) {
-  if (config_.reclaim && pool_.from_other_boot()) pool_.reclaim(config_.release);
+  if (config_.reclaim && !pool_.reclaimed_in_this_boot()) pool_.reclaim(config_.release, false);
   pool_.settle();
   pool_.cooldown().drain(config_.release.cooldown);
 
@@ -232,7 +232,7 @@ std::optional<Allocator::Choice> Allocator::take_held(const RangeSet& set, std::
 Allocator::Choice Allocator::search(const RangeSet& set, std::size_t set_id) {
   auto found = search_from_pointer(set, set_id);
   if (!found && config_.reclaim) {
-    pool_.reclaim_now_and_then(config_.release, is_many(set));
+    pool_.reclaim(config_.release, is_many(set));
     found = search_from_pointer(set, set_id);
   }
   if (!found) {
@@ -275,7 +275,7 @@ bool Allocator::reserve(const std::vector<Choice>& choices, Undo& undo) {
     const auto old = pool_.holds().find(stamp_.pod, owner_.ifname);
     Hold hold{.pod = stamp_.pod, .owner = owner_, .addresses = {}};
     for (const Choice& choice : choices) hold.addresses.push_back(choice.address);
-    pool_.holds().put(pool_.own(), hold);
+    pool_.put_hold(hold);
     undo.add(fmt::format("give back the hold of {}", stamp_.pod),
              [place = config_.place, hold = old.value_or(hold), existed = old.has_value()] {
                hold_again(place, hold, existed);

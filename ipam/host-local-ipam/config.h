@@ -28,7 +28,6 @@ struct Place {
   std::string network;
 
   std::string shared() const { return data_dir + '/' + network; }
-  std::string own() const { return data_dir + "/.plumb/" + network; }
 };
 
 struct Config {

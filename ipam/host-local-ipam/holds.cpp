@@ -124,14 +124,10 @@ void Holds::drop(const Hold& hold) {
   for (const inet::Address& address : hold.addresses) held_.erase(address);
 }
 
-void Holds::renew(const state::DirectoryStore& own) {
+void Holds::recount() {
   held_.clear();
-  for (Hold& hold : all()) {
+  for (const Hold& hold : all()) {
     if (!hold.released) continue;
-    if (hold.released->boot != boot_) {
-      hold.released = {.boot = boot_, .since_boot = since_boot()};
-      put(own, hold);
-    }
     for (const inet::Address& address : hold.addresses) held_.insert(address);
   }
 }

@@ -47,8 +47,8 @@ class Holds {
   void put(const state::DirectoryStore& own, const Hold& hold);
   void drop(const Hold& hold);
 
-  // Lets holds of an earlier boot start anew, and makes the bits anew from the holds.
-  void renew(const state::DirectoryStore& own);
+  // Makes the bits anew from the holds.
+  void recount();
 
   void save(const state::DirectoryStore& own);
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "allocator.h"
@@ -121,19 +122,22 @@ void status(const Request& request) {
   }
 }
 
-// Whether the runtime's list speaks for this reservation.
-bool is_valid(const std::vector<Attachment>& valid, const Owner& owner) {
-  return std::ranges::any_of(valid, [&](const Attachment& attachment) {
-    return attachment.container_id == owner.container_id &&
-           (owner.ifname.empty() || attachment.ifname == owner.ifname);
-  });
+// The attachments of a runtime's list; with no interface, their containers. A reservation of the
+// old form stands for every interface of its container.
+std::set<Attachment> with_containers(const std::vector<Attachment>& attachments) {
+  std::set<Attachment> all(attachments.begin(), attachments.end());
+  for (const Attachment& attachment : attachments) {
+    all.insert({.container_id = attachment.container_id, .ifname = ""});
+  }
+  return all;
 }
 
 // An address in use is kept whatever the list says: it may be the list of one of several
 // runtimes that share the network. Without a list, so is what may be alive for all we know.
 void gc(const Request& request) {
   const Cleanup known = parse_for_cleanup(request);
-  const std::optional<std::vector<Attachment>> valid = request.conf.find_valid_attachments();
+  const std::optional<std::vector<Attachment>> list = request.conf.find_valid_attachments();
+  const std::set<Attachment> valid = with_containers(list.value_or(std::vector<Attachment>{}));
   auto store = Store::find_for_writing(known.place.shared());
   if (!store) return;
   Pool pool(*std::move(store), known.place);
@@ -146,8 +150,8 @@ void gc(const Request& request) {
   }
   for (const Lease& lease : pool.leases()) {
     const auto& [address, owner] = lease.reservation;
-    if (valid && is_valid(*valid, owner)) continue;
-    if (!valid && lease.life == Life::kUnknown) continue;
+    if (valid.contains({.container_id = owner.container_id, .ifname = owner.ifname})) continue;
+    if (!list && lease.life == Life::kUnknown) continue;
     cleanup.run(fmt::format("release {}", address.text()), [&] {
       if (pool.liveness().is_in_use(lease.stamp, address)) return;
       pool.release(address, owner, known.release);

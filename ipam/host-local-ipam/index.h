@@ -35,9 +35,6 @@ class Index {
 
   // Whether it tells of every reservation. If not, call rebuild() before anything else.
   bool complete() const { return complete_ && !used_.damaged(); }
-  // It was last saved in another boot.
-  bool from_other_boot() const { return !saved_boot_.empty() && saved_boot_ != boot_; }
-
   // Makes it anew, with the stamps that are known. A reservation that nobody stamped gets one
   // of this boot without a namespace. Writes nothing.
   Store::Contents rebuild();
@@ -54,6 +51,7 @@ class Index {
  private:
   static std::string file_name(const Owner& owner);
   bool is_vouched_for() const;
+  bool from_other_boot() const { return !saved_boot_.empty() && saved_boot_ != boot_; }
   // On disk.
   std::optional<Record> read_record(const std::string& name, bool& torn) const;
   Stamp known_stamp(const Reservation& reservation) const;

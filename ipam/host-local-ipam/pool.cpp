@@ -14,9 +14,11 @@ namespace {
 
 using std::chrono::nanoseconds;
 
+constexpr const char* kOwnDirectory = ".plumb";
 constexpr mode_t kDirectoryMode = 0755;
 constexpr mode_t kFileMode = 0600;
-// "<boot> <end> <duration>" of the last reclaim(), in nanoseconds.
+// "<boot> <end> <duration>" of the last reclaim() on a large pool, in nanoseconds; on a small one,
+// of the first in this boot.
 constexpr const char* kReclaimed = "reclaimed";
 // reclaim() looks at every reservation; of a large pool it takes at most this part of the time.
 constexpr int kReclaimShare = 30;
@@ -24,6 +26,12 @@ constexpr nanoseconds kReclaimPause = std::chrono::seconds(1);
 
 const state::DirectoryStore* pointer(const std::optional<state::DirectoryStore>& directory) {
   return directory ? &*directory : nullptr;
+}
+
+std::optional<state::DirectoryStore> find_own(const Place& place) {
+  const auto data = state::DirectoryStore::find(place.data_dir);
+  const auto all = data ? data->find_below(kOwnDirectory) : std::nullopt;
+  return all ? all->find_below(place.network) : std::nullopt;
 }
 
 std::string text_of(const Owner& owner) {
@@ -48,14 +56,35 @@ std::optional<nanoseconds> next_reclaim(const std::string& text, const std::stri
 Pool::Pool(Store store, const Place& place)
     : store_(std::move(store)),
       place_(place),
-      own_(state::DirectoryStore::find(place.own())),
+      own_(find_own(place)),
       index_(store_, pointer(own_), liveness_.boot()),
       holds_(pointer(own_), liveness_.boot()),
       cooldown_(pointer(own_), liveness_.boot()) {}
 
 const state::DirectoryStore& Pool::own() {
-  if (!own_) own_ = state::DirectoryStore::ensure(place_.own(), kDirectoryMode);
+  if (!own_) {
+    own_ = state::DirectoryStore::ensure(place_.data_dir, kDirectoryMode)
+               .ensure_below(kOwnDirectory, kDirectoryMode)
+               .ensure_below(place_.network, kDirectoryMode);
+  }
   return *own_;
+}
+
+void Pool::put_hold(const Hold& hold) {
+  try {
+    holds_.put(own(), hold);
+  } catch (const IoError& error) {
+    log::warning("{}, ignoring: the pod {} may get another address next time", error.what(),
+                 hold.pod);
+  }
+}
+
+void Pool::drop_hold(const Hold& hold) {
+  try {
+    holds_.drop(hold);
+  } catch (const IoError& error) {
+    log::warning("{}, ignoring: the addresses of the pod {} stay held", error.what(), hold.pod);
+  }
 }
 
 const Store::Contents& Pool::read_again() {
@@ -179,19 +208,30 @@ bool Pool::release(const inet::Address& address, const Owner& owner, const Relea
 
 void Pool::hold_or_cool(const inet::Address& address, const Owner& owner, const Stamp& stamp,
                         const Release& release) {
-  if (release.sticky) {
-    auto hold = holds_.find(stamp.pod, owner.ifname);
-    if (hold && hold->owner == owner &&
-        std::ranges::find(hold->addresses, address) != hold->addresses.end()) {
-      hold->released = {.boot = liveness_.boot(), .since_boot = since_boot()};
-      holds_.put(own(), *hold);
+  if (release.sticky && !stamp.pod.empty()) {
+    Hold hold = holds_.find(stamp.pod, owner.ifname)
+                    .value_or(Hold{.pod = stamp.pod, .owner = owner, .addresses = {}});
+    // Otherwise a newer container of the pod has addresses of its own.
+    if (hold.owner == owner) {
+      std::erase(hold.addresses, address);
+      hold.addresses.push_back(address);
+      hold.released = {.boot = liveness_.boot(), .since_boot = since_boot()};
+      put_hold(hold);
       return;
     }
   }
   if (release.cooldown > nanoseconds{0}) cooldown_.push(address);
 }
 
-void Pool::reclaim(const Release& release) {
+std::string Pool::reclaim_note() const {
+  return own_ ? own_->read(kReclaimed, 256).content : std::string();
+}
+
+bool Pool::reclaimed_in_this_boot() const {
+  return reclaim_note().starts_with(liveness_.boot() + ' ');
+}
+
+void Pool::free_dead(const Release& release) {
   // Whoever is dead released the address long ago; only a pod may still want it.
   const Release without_rest{.sticky = release.sticky};
   for (const Lease& lease : leases()) {
@@ -207,16 +247,16 @@ void Pool::reclaim(const Release& release) {
   save();
 }
 
-void Pool::reclaim_now_and_then(const Release& release, bool many) {
-  if (many && own_) {
-    const state::Found last = own_->read(kReclaimed, 256);
-    const auto next = next_reclaim(last.content, liveness_.boot());
+void Pool::reclaim(const Release& release, bool many) {
+  const bool first = !reclaimed_in_this_boot();
+  if (many && !first) {
+    const auto next = next_reclaim(reclaim_note(), liveness_.boot());
     if (next && since_boot() < *next) return;
   }
   const auto start = since_boot();
-  reclaim(release);
-  if (!many) return;
+  free_dead(release);
   const auto end = since_boot();
+  if (!many && !first) return;
   try {
     own().overwrite(kReclaimed,
                     fmt::format("{} {} {}", liveness_.boot(), end.count(), (end - start).count()),
@@ -228,15 +268,16 @@ void Pool::reclaim_now_and_then(const Release& release, bool many) {
 
 void Pool::end_holds(const Release& release) {
   const nanoseconds ttl = release.sticky.value_or(nanoseconds{0});
-  if (!own_) return;
-  holds_.renew(own());
+  holds_.recount();
   for (Hold hold : holds_.all()) {
-    if (!hold.released && addresses_of(hold.owner).empty()) {
-      // Its reservation was deleted by somebody who knows of no holds.
+    // Released in an earlier boot, or by somebody who knows of no holds: its time starts now.
+    const bool starts =
+        hold.released ? hold.released->boot != liveness_.boot() : addresses_of(hold.owner).empty();
+    if (starts) {
       hold.released = {.boot = liveness_.boot(), .since_boot = since_boot()};
-      holds_.put(own(), hold);
+      put_hold(hold);
     }
-    if (holds_.expired(hold, ttl)) holds_.drop(hold);
+    if (holds_.expired(hold, ttl)) drop_hold(hold);
   }
 }
 

@@ -37,11 +37,11 @@ class Pool {
 
   const Store& store() const { return store_; }
   Holds& holds() { return holds_; }
+  // A failure to write is logged.
+  void put_hold(const Hold& hold);
+  void drop_hold(const Hold& hold);
   Cooldown& cooldown() { return cooldown_; }
   Liveness& liveness() { return liveness_; }
-
-  // The last call that saved something was in an earlier boot.
-  bool from_other_boot() const { return index_.from_other_boot(); }
 
   // Makes the index complete, on disk too.
   void settle();
@@ -71,22 +71,25 @@ class Pool {
   // there was one.
   bool release(const inet::Address& address, const Owner& owner, const Release& release);
 
-  // Frees what belongs to dead attachments, and holds that have expired. Saves.
-  void reclaim(const Release& release);
-  // The same, unless there are many addresses and the last time was only just now.
-  void reclaim_now_and_then(const Release& release, bool many);
+  // Whether reclaim() has run since the machine started.
+  bool reclaimed_in_this_boot() const;
+  // Frees what belongs to dead attachments, and holds that have expired, and saves; but not if
+  // there are `many` addresses and the last time was only just now.
+  void reclaim(const Release& release, bool many);
 
   // What goes wrong is logged: the reservations count, the rest can be found again.
   void save();
 
-  // For writing.
-  const state::DirectoryStore& own();
-
  private:
+  // Made if need be.
+  const state::DirectoryStore& own();
   void trust_index();
   std::optional<inet::Address> find_absent(std::span<AddressSet* const> sets,
                                            const Interval& interval);
   void add_residents();
+  void free_dead(const Release& release);
+  // The text of the note about the last reclaim().
+  std::string reclaim_note() const;
   void end_holds(const Release& release);
   void hold_or_cool(const inet::Address& address, const Owner& owner, const Stamp& stamp,
                     const Release& release);

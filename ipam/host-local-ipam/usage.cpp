@@ -81,9 +81,13 @@ const RangeSet* find_exhausted_set(Pool& pool, const Config& config) {
   for (const RangeSet& set : config.sets) {
     if (has_unused_address(pool, config, set)) continue;
     if (!spare) {
+      // The bits may be wrong; now they are made from the files.
+      pool.read_again();
+      pool.holds().recount();
       spare = addresses_of_dead(pool, config);
       std::ranges::copy(held_too_long(pool, config), std::back_inserter(*spare));
     }
+    if (has_unused_address(pool, config, set)) continue;
     const bool has_spare = std::ranges::any_of(set.ranges, [&](const Range& range) {
       const DynamicPart dynamic(range, config.reserved);
       return std::ranges::any_of(
