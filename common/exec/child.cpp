@@ -45,20 +45,27 @@ void set_nonblocking(const UniqueFd& fd) {
 }
 
 // SIGCHLD as a readable descriptor, blocked for as long as the object lives. Older kernels have no
-// pidfd_open(2).
+// pidfd_open(2). Whoever started us may have left SIGCHLD ignored, and then it is never sent and
+// children leave no status (waitpid(2)).
 class ChildEnded {
  public:
   ChildEnded() {
     sigset_t signals;
     ::sigemptyset(&signals);
     ::sigaddset(&signals, SIGCHLD);
-    ::sigprocmask(SIG_BLOCK, &signals, &previous_);
+    ::sigprocmask(SIG_BLOCK, &signals, &previous_mask_);
+    struct sigaction action{};
+    action.sa_handler = SIG_DFL;
+    ::sigaction(SIGCHLD, &action, &previous_action_);
     fd_ = UniqueFd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
     if (!fd_) throw_errno("make a signalfd");
   }
   ChildEnded(const ChildEnded&) = delete;
   ChildEnded& operator=(const ChildEnded&) = delete;
-  ~ChildEnded() { ::sigprocmask(SIG_SETMASK, &previous_, nullptr); }
+  ~ChildEnded() {
+    ::sigaction(SIGCHLD, &previous_action_, nullptr);
+    ::sigprocmask(SIG_SETMASK, &previous_mask_, nullptr);
+  }
 
   int fd() const { return fd_.get(); }
   void clear() const {
@@ -68,7 +75,8 @@ class ChildEnded {
   }
 
  private:
-  sigset_t previous_{};
+  sigset_t previous_mask_{};
+  struct sigaction previous_action_{};
   UniqueFd fd_;
 };
 

@@ -38,7 +38,7 @@ enum class Stderr {
 // The child has descriptors 0, 1 and 2 only, default signal handling, no inheritable capabilities
 // and a process group of its own, which is killed when a limit is passed. It dies with this
 // process. Throws SystemError if it cannot be started, Busy if somebody is writing the file
-// (ETXTBSY).
+// (ETXTBSY). This process must ignore SIGPIPE: a child need not read its input.
 Outcome run_child(const std::string& path, const std::vector<std::string>& environment,
                   std::string_view input, const Limits& limits = {},
                   Stderr stderr_goes = Stderr::kPassedOn);
