@@ -1,9 +1,4 @@
 // host-local-ipam: what an ADD and a DEL cost does not grow with the number of reservations.
-#include <fcntl.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -12,6 +7,8 @@
 #include "plugin/host_local_network.h"
 
 using cni::test::AddressNetwork;
+using cni::test::run_traced;
+using cni::test::Trace;
 using nlohmann::json;
 
 namespace {
@@ -34,43 +31,16 @@ void fill(const AddressNetwork& network, int count) {
   REQUIRE(network.del("first").status == 0);
 }
 
-struct Cost {
-  int system_calls = 0;
-  std::chrono::nanoseconds time{};
-};
+int traced(const AddressNetwork& network, const std::string& verb) {
+  const auto call = run_traced(network, verb, Trace::kYes);
+  REQUIRE(call.status == 0);
+  return call.stops;
+}
 
-// Runs one call as a child and counts its system calls by ptrace(2), or takes its time.
-Cost run_child(const AddressNetwork& network, const std::string& verb, bool count, int expected) {
-  const cni::test::TempDirectory directory;
-  const std::string config = directory.write("config", network.config.dump());
-  const std::string path = cni::test::plugin_directory() + "/host-local-ipam";
-  const std::string command = "CNI_COMMAND=" + verb;
-  const char* const environment[] = {
-      command.c_str(),   "CNI_CONTAINERID=one", "CNI_NETNS=/run/netns/x",
-      "CNI_IFNAME=eth0", "CNI_PATH=/",          nullptr};
-  const auto start = std::chrono::steady_clock::now();
-  const pid_t child = ::fork();
-  REQUIRE(child >= 0);
-  if (child == 0) {
-    ::dup2(::open(config.c_str(), O_RDONLY), 0);
-    ::dup2(::open("/dev/null", O_WRONLY), 1);
-    if (count) ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
-    const char* const arguments[] = {path.c_str(), nullptr};
-    ::execve(path.c_str(), const_cast<char**>(arguments), const_cast<char**>(environment));
-    ::_exit(127);
-  }
-  Cost cost;
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
-  while (count && WIFSTOPPED(status)) {
-    ++cost.system_calls;  // its entry and its end
-    ::ptrace(PTRACE_SYSCALL, child, nullptr, nullptr);
-    REQUIRE(::waitpid(child, &status, 0) == child);
-  }
-  cost.time = std::chrono::steady_clock::now() - start;
-  REQUIRE(WIFEXITED(status));
-  REQUIRE(WEXITSTATUS(status) == expected);
-  return cost;
+std::chrono::nanoseconds timed(const AddressNetwork& network, const std::string& verb) {
+  const auto call = run_traced(network, verb, Trace::kNo);
+  REQUIRE(call.status == 0);
+  return call.time;
 }
 
 std::chrono::nanoseconds median(std::vector<std::chrono::nanoseconds>& times) {
@@ -89,8 +59,8 @@ TEST_CASE("65000 reservations cost no more than 10", "[host-local]") {
 
   // The number of system calls is exact, and none of them is as long as the directory.
   for (const char* verb : {"ADD", "DEL", "DEL", "STATUS"}) {
-    const int at_few = run_child(few, verb, true, 0).system_calls;
-    const int at_many = run_child(many, verb, true, 0).system_calls;
+    const int at_few = traced(few, verb);
+    const int at_many = traced(many, verb);
     INFO(verb << ": " << at_few / 2 << " and " << at_many / 2);
     CHECK(std::abs(at_many - at_few) <= 8);
   }
@@ -105,8 +75,8 @@ TEST_CASE("65000 reservations cost no more than 10", "[host-local]") {
     std::map<std::string, std::vector<std::chrono::nanoseconds>> at_many;
     for (int turn = 0; turn < 101; ++turn) {
       for (const char* verb : {"ADD", "DEL"}) {
-        at_few[verb].push_back(run_child(few, verb, false, 0).time);
-        at_many[verb].push_back(run_child(many, verb, false, 0).time);
+        at_few[verb].push_back(timed(few, verb));
+        at_many[verb].push_back(timed(many, verb));
       }
     }
     for (const char* verb : {"ADD", "DEL"}) {
@@ -129,7 +99,9 @@ TEST_CASE("a full range is found out quickly", "[host-local]") {
   // The last call has looked for the dead, and the next ones know.
   std::vector<int> calls;
   for (int turn = 0; turn < 5; ++turn) {
-    calls.push_back(run_child(network, "ADD", true, 1).system_calls / 2);
+    const auto call = run_traced(network, "ADD", Trace::kYes);
+    REQUIRE(call.status == 1);
+    calls.push_back(call.stops / 2);
   }
   INFO(calls[0] << ' ' << calls[1] << ' ' << calls[2]);
   std::ranges::sort(calls);

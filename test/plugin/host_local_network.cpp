@@ -1,8 +1,13 @@
 #include "plugin/host_local_network.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <filesystem>
 #include <stdexcept>
 #include <thread>
@@ -86,6 +91,42 @@ std::set<std::string> AddressNetwork::reserved() const {
 
 std::string AddressNetwork::content(const std::string& name) const {
   return read_whole_file(directory() + "/" + name);
+}
+
+Traced run_traced(const AddressNetwork& network, const std::string& verb, Trace trace,
+                  int kill_at) {
+  const TempDirectory directory;
+  const std::string config = directory.write("config", network.config.dump());
+  const std::string path = plugin_directory() + "/host-local-ipam";
+  const std::string command = "CNI_COMMAND=" + verb;
+  const std::array<const char*, 6> environment = {
+      command.c_str(),   "CNI_CONTAINERID=one", "CNI_NETNS=/run/netns/none",
+      "CNI_IFNAME=eth0", "CNI_PATH=/",          nullptr};
+  const std::array<const char*, 2> arguments = {path.c_str(), nullptr};
+  const auto start = std::chrono::steady_clock::now();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(::open(config.c_str(), O_RDONLY), 0);
+    ::dup2(::open("/dev/null", O_WRONLY), 1);
+    if (trace == Trace::kYes) ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+    ::execve(path.c_str(), const_cast<char**>(arguments.data()),
+             const_cast<char**>(environment.data()));
+    ::_exit(127);
+  }
+  Traced traced;
+  int status = 0;
+  if (child < 0 || ::waitpid(child, &status, 0) != child) throw std::runtime_error("no child");
+  while (WIFSTOPPED(status)) {
+    if (traced.stops++ == kill_at) {
+      ::kill(child, SIGKILL);
+    } else {
+      ::ptrace(PTRACE_SYSCALL, child, nullptr, nullptr);
+    }
+    if (::waitpid(child, &status, 0) != child) throw std::runtime_error("the child is lost");
+  }
+  traced.time = std::chrono::steady_clock::now() - start;
+  if (WIFEXITED(status)) traced.status = WEXITSTATUS(status);
+  return traced;
 }
 
 std::vector<PluginOutcome> call_together(const AddressNetwork& network,

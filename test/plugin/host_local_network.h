@@ -2,6 +2,7 @@
 // it leaves.
 #pragma once
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -61,7 +62,22 @@ class AddressNetwork {
   TempDirectory root_;
 };
 
-// Runs `count` calls at a time, each on a thread.
+struct Traced {
+  // How often the kernel was entered or left.
+  int stops = 0;
+  std::chrono::nanoseconds time{};
+  // Exit status; -1 if a signal ended it.
+  int status = -1;
+};
+
+enum class Trace { kNo, kYes };
+
+// Runs one call of container "one" as a child, by ptrace(2) if wanted; and kills it when the kernel
+// is entered or left for the `kill_at`th time.
+Traced run_traced(const AddressNetwork& network, const std::string& verb, Trace trace,
+                  int kill_at = -1);
+
+// Runs all calls at the same time, each on a thread.
 std::vector<PluginOutcome> call_together(const AddressNetwork& network,
                                          const std::vector<AddressNetwork::Call>& calls);
 

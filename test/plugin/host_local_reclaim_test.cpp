@@ -104,7 +104,7 @@ TEST_CASE("the first ADD after a reboot reclaims what is dead", "[host-local]") 
 }
 
 TEST_CASE("what the Go suite reserved is reclaimed after the next reboot",
-          "[host-local][go-suite]") {
+          "[host-local][reference-plugins]") {
   AddressNetwork network(kSmall, "1.0.0");
   const auto containers = fill(network, kGoHostLocal);
   // In this boot it may be alive for all we know.

@@ -84,7 +84,7 @@ TEST_CASE("64 at a time get 64 addresses", "[host-local]") {
   storm(AddressNetwork(kSixtyFour, "1.0.0"), false);
 }
 
-TEST_CASE("together with the Go suite too", "[host-local][go-suite]") {
+TEST_CASE("together with the Go suite too", "[host-local][reference-plugins]") {
   storm(AddressNetwork(kSixtyFour, "1.0.0"), true);
 }
 
@@ -97,7 +97,8 @@ TEST_CASE("of many ADDs for one attachment one wins", "[host-local]") {
   CHECK(network.reserved().size() == 1);
 }
 
-TEST_CASE("what one suite reserves the other checks and releases", "[host-local][go-suite]") {
+TEST_CASE("what one suite reserves the other checks and releases",
+          "[host-local][reference-plugins]") {
   AddressNetwork network(
       {{"ranges", {{{{"subnet", "10.1.2.0/28"}}}, {{{"subnet", "fd00::/120"}}}}}}, "1.0.0");
   const std::string ours = "host-local-ipam";
@@ -118,7 +119,8 @@ TEST_CASE("what one suite reserves the other checks and releases", "[host-local]
   }
 }
 
-TEST_CASE("both suites give the same addresses in the same order", "[host-local][go-suite]") {
+TEST_CASE("both suites give the same addresses in the same order",
+          "[host-local][reference-plugins]") {
   const json ipam = {{"ranges",
                       {{{{"subnet", "10.1.2.0/29"}, {"gateway", "10.1.2.4"}},
                         {{"subnet", "10.9.0.0/30"}, {"rangeStart", "10.9.0.2"}}}}}};
