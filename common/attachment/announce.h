@@ -2,17 +2,15 @@
 // another container's a moment ago is else unreachable until their old entries are found stale.
 #pragma once
 
-#include "inet/mac.h"
 #include "netlink/link.h"
-#include "netns/netns.h"
-#include "protocol/result.h"
+#include "netlink/netlink_socket.h"
 
 namespace cni::attachment {
 
-// Sends from `link` in `netns`, for each address of `result`, an ARP announcement (RFC 5227,
-// section 3) or an unsolicited neighbour advertisement (RFC 4861, section 7.2.6). Nobody answers,
-// so a failure is logged and ignored.
-void announce_addresses(const netns::Netns& netns, const netlink::Link& link, const inet::Mac& mac,
-                        const Result& result);
+// Makes the kernel send, from every address of `link`, an ARP announcement (RFC 5227, section 3) or
+// an unsolicited neighbour advertisement (RFC 4861, section 7.2.6). The link was set up with
+// notify_neighbours (container_link.h), and frames can pass. Nobody answers, so a failure is logged
+// and ignored.
+void announce_addresses(netlink::Socket& container, const netlink::Link& link);
 
 }  // namespace cni::attachment

@@ -38,6 +38,7 @@ void set_sysctls(const netns::Netns& netns, const std::string& link, bool ipv6,
     netns::try_set_sysctl(accept_dad, settings.detect_duplicates ? "1" : "0");
   }
   if (!ipv6) return;
+  if (settings.notify_neighbours) netns::try_set_sysctl(ipv6_sysctl(link, "ndisc_notify"), "1");
   enable_ipv6("lo");
   enable_ipv6(link);
   netns::set_sysctl(ipv6_sysctl(link, "keep_addr_on_down"), "1");

@@ -16,7 +16,7 @@ struct ContainerLinkSettings {
   // addresses, which are ours to give, can be used at once.
   bool detect_duplicates = false;
   // Let the kernel announce the addresses when the link comes up or changes its MAC
-  // (arp_notify, ip-sysctl).
+  // (arp_notify and ndisc_notify, ip-sysctl).
   bool notify_neighbours = false;
 };
 

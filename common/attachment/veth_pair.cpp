@@ -120,8 +120,9 @@ void wait_until_forwarding(netlink::Socket& host, const netlink::Link& host_end,
   constexpr std::chrono::milliseconds kLimit{2000};
   netlink::OperState state = netlink::OperState::kUnknown;
   const auto is_up = [&] {
-    state = netlink::get_link(host, host_end.index).oper_state;
-    return state == netlink::OperState::kUp;
+    const netlink::Link link = netlink::get_link(host, host_end.index);
+    state = link.oper_state;
+    return state == netlink::OperState::kUp && (!link.port || link.port->enabled);
   };
   if (is_up()) return;
   netlink::LinkWatch watch = netlink::LinkWatch::here();

@@ -66,7 +66,8 @@ std::optional<Link> parse_link(const Answer& answer) {
   }
   if (info.text(IFLA_INFO_SLAVE_KIND) == kBridge) {
     const Attributes port = info.nested(IFLA_INFO_SLAVE_DATA);
-    link.port = {.hairpin = port.find_u8(IFLA_BRPORT_MODE).value_or(0) != 0,
+    link.port = {.enabled = port.find_u8(IFLA_BRPORT_STATE).value_or(0) != 0,
+                 .hairpin = port.find_u8(IFLA_BRPORT_MODE).value_or(0) != 0,
                  .isolated = port.find_u8(IFLA_BRPORT_ISOLATED).value_or(0) != 0};
   }
   return link;

@@ -28,6 +28,9 @@ std::string name(OperState state);
 
 // What a bridge knows of one of its ports.
 struct BridgePort {
+  // Takes part in the bridge (any state of linux/if_bridge.h but BR_STATE_DISABLED), which comes a
+  // moment after the link is operational.
+  bool enabled = false;
   bool hairpin = false;
   bool isolated = false;
 };

@@ -51,8 +51,7 @@ Result configure(netlink::Socket& host, netlink::Socket& container, const Reques
       {.detect_duplicates = config.detect_duplicates, .notify_neighbours = true});
   attachment::add_container_routes(container, port.veth.container, result);
   attachment::wait_until_forwarding(host, port.veth.host, "bridge port");
-  attachment::announce_addresses(*request.netns, port.veth.container, *port.veth.container.mac,
-                                 result);
+  attachment::announce_addresses(container, port.veth.container);
   return result;
 }
 
