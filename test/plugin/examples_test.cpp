@@ -49,8 +49,8 @@ struct Pair {
 struct Example {
   std::string file;
   std::string network;
-  // "" if the list leaves none.
-  std::string bridge;
+  // Devices of the host that stay, since the next container needs them too.
+  std::vector<std::string> shared;
   std::string ifname = "eth0";
   // CAP_ARGS and CNI_ARGS of each container.
   std::vector<std::string> cap_args = {"", ""};
@@ -97,10 +97,10 @@ bool join_by_vlan(const Pair& pair, const std::string& vlan) {
 
 std::vector<Example> plain_examples() {
   return {
-      {.file = "bridge.conflist", .network = "bridge", .bridge = "cni-bridge"},
+      {.file = "bridge.conflist", .network = "bridge", .shared = {"cni-bridge"}},
       {.file = "10-containerd-net.conflist",
        .network = "containerd-net",
-       .bridge = "cni0",
+       .shared = {"cni0"},
        .addresses = 2,
        .look =
            [](const Pair& pair) {
@@ -110,7 +110,7 @@ std::vector<Example> plain_examples() {
            }},
       {.file = "11-crio-bridge.conflist",
        .network = "crio",
-       .bridge = "cni0",
+       .shared = {"cni0"},
        .addresses = 2,
        .look =
            [](const Pair& pair) {
@@ -122,7 +122,7 @@ std::vector<Example> plain_examples() {
            }},
       {.file = "dual-stack.conflist",
        .network = "dual-stack",
-       .bridge = "cni-dual",
+       .shared = {"cni-dual"},
        .addresses = 2,
        .look =
            [](const Pair& pair) {
@@ -131,7 +131,7 @@ std::vector<Example> plain_examples() {
            }},
       {.file = "ipv6-only.conflist",
        .network = "ipv6-only",
-       .bridge = "cni-ipv6",
+       .shared = {"cni-ipv6"},
        .look =
            [](const Pair& pair) {
              CHECK(pair.addresses(0).at(0).starts_with("fd00:22::"));
@@ -139,7 +139,7 @@ std::vector<Example> plain_examples() {
            }},
       {.file = "several-ranges.conflist",
        .network = "several-ranges",
-       .bridge = "cni-ranges",
+       .shared = {"cni-ranges"},
        .addresses = 2,
        .look =
            [](const Pair& pair) {
@@ -151,7 +151,7 @@ std::vector<Example> plain_examples() {
            }},
       {.file = "static-address.conflist",
        .network = "static-address",
-       .bridge = "cni-static",
+       .shared = {"cni-static"},
        .cap_args = {R"({"ips": ["10.25.0.77"], "mac": "02:00:00:00:00:77"})", ""},
        .look =
            [](const Pair& pair) {
@@ -162,12 +162,15 @@ std::vector<Example> plain_examples() {
            }},
       {.file = "sticky-addresses.conflist",
        .network = "sticky-addresses",
-       .bridge = "cni-sticky",
+       .shared = {"cni-sticky"},
        .args = {"IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=db-0",
                 "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=db-1"},
        .prepare =
            [](Host& host) {
              host.run("ip link add uplink mtu 1400 type veth peer name beyond");
+             // Link-local addresses would come when the kernel has looked for duplicates.
+             host.run("ip link set uplink addrgenmode none");
+             host.run("ip link set beyond addrgenmode none");
              host.run("ip address add 192.168.77.1/24 dev uplink");
              host.run("ip link set beyond up");
              host.run("ip link set uplink up");
@@ -181,12 +184,12 @@ std::vector<Example> plain_examples() {
            }},
       {.file = "layer-2.conflist",
        .network = "layer-2",
-       .bridge = "cni-layer2",
+       .shared = {"cni-layer2"},
        .addresses = 0,
        .look = [](const Pair& pair) { CHECK(join_by_hand(pair, "eth0")); }},
       {.file = "loopback.conflist",
        .network = "loopback",
-       .bridge = "",
+       .shared = {},
        .ifname = "lo",
        .addresses = 2,
        .look =
@@ -201,7 +204,7 @@ std::vector<Example> vlan_examples() {
   return {
       {.file = "vlan-access.conflist",
        .network = "vlan-access",
-       .bridge = "cni-vlan",
+       .shared = {"cni-vlan.100", "cni-vlan"},
        .look =
            [](const Pair& pair) {
              const std::string port = pair.results[0].at("interfaces").at(1).at("name");
@@ -214,7 +217,7 @@ std::vector<Example> vlan_examples() {
            }},
       {.file = "vlan-trunk.conflist",
        .network = "vlan-trunk",
-       .bridge = "cni-trunk",
+       .shared = {"cni-trunk"},
        .addresses = 0,
        .look =
            [](const Pair& pair) {
@@ -343,16 +346,16 @@ void run_example(const Example& example) {
   CHECK(lint.status == 0);
   CHECK(run(cnictl(example, {"status", example.network}, host.path())).status == 0);
   add_both(example, pair);
-  if (!example.bridge.empty()) check_reach(pair);
+  if (!example.shared.empty()) check_reach(pair);
   if (example.look) example.look(pair);
   call_both(example, "check", pair);
   call_both(example, "del", pair);
   CHECK(attachment_files(example) == files);
   // Again: it is no error, and there is nothing to do.
   call_both(example, "del", pair);
-  if (!example.bridge.empty()) {
-    CHECK(host.has_link(example.bridge));
-    host.run("ip link del " + example.bridge);
+  for (const std::string& device : example.shared) {
+    CHECK(host.has_link(device));
+    host.run("ip link del " + device);
   }
   check_same(before, Snapshots::take(pair));
 }
@@ -441,7 +444,6 @@ TEST_CASE("a pod gets its address again", "[examples][bridge][veth]") {
   const auto addresses = std::vector{pair.addresses(0), pair.addresses(1)};
   call_both(example, "del", pair);
   // In the other order the first free address would be that of the other pod.
-  std::vector<std::string> again(2);
   for (const std::size_t index : {1U, 0U}) {
     const Outcome added = call(example, "add", pair, index);
     INFO(added.text());
