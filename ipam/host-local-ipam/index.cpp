@@ -77,7 +77,7 @@ std::optional<Record> Index::read_record(const std::string& name, bool& torn) co
 
 std::optional<Record> Index::find_record(const Owner& owner) {
   const std::string name = file_name(owner);
-  if (const auto known = records_.find(name); known != records_.end()) return known->second;
+  if (const auto known = records_.find(name); known != records_.end()) return known->second.record;
   if (rebuilt_) return std::nullopt;
   bool torn = false;
   auto record = read_record(name, torn);
@@ -85,11 +85,9 @@ std::optional<Record> Index::find_record(const Owner& owner) {
   return record;
 }
 
-Stamp Index::known_stamp(const Reservation& reservation) const {
-  bool torn = false;
-  const auto record = read_record(file_name(reservation.owner), torn);
-  if (record &&
-      std::ranges::find(record->addresses, reservation.address) != record->addresses.end()) {
+Stamp Index::known_stamp(const std::optional<Record>& record, bool torn,
+                         const inet::Address& address) const {
+  if (record && std::ranges::find(record->addresses, address) != record->addresses.end()) {
     return record->stamp;
   }
   Stamp stamp;
@@ -101,14 +99,23 @@ Stamp Index::known_stamp(const Reservation& reservation) const {
 
 Store::Contents Index::rebuild() {
   Store::Contents contents = store_.read_all();
-  std::map<std::string, std::optional<Record>> records;
   used_.clear();
   for (const inet::Address& address : contents.foreign) used_.insert(address);
+  std::map<std::string, std::vector<inet::Address>> addresses;
   for (const Reservation& reservation : contents.reservations) {
     used_.insert(reservation.address);
-    auto& record = records[file_name(reservation.owner)];
-    if (!record) record = {.stamp = known_stamp(reservation), .addresses = {}};
-    record->addresses.push_back(reservation.address);
+    addresses[file_name(reservation.owner)].push_back(reservation.address);
+  }
+  std::map<std::string, Known> records;
+  for (auto& [name, found] : addresses) {
+    // In one order, so that a record that is right stays as it is.
+    std::ranges::sort(found);
+    bool torn = false;
+    std::optional<Record> old = read_record(name, torn);
+    if (old) std::ranges::sort(old->addresses);
+    Record record = {.stamp = known_stamp(old, torn, found.front()), .addresses = found};
+    const bool saved = old == record;
+    records[name] = {.record = std::move(record), .saved = saved};
   }
   records_ = std::move(records);
   rebuilt_ = true;
@@ -122,7 +129,7 @@ void Index::add(const Owner& owner, const inet::Address& address, const Stamp& s
   record.stamp = stamp;
   std::erase(record.addresses, address);
   record.addresses.push_back(address);
-  records_[file_name(owner)] = std::move(record);
+  records_[file_name(owner)] = {.record = std::move(record)};
 }
 
 void Index::remove(const Owner& owner, const inet::Address& address) {
@@ -131,7 +138,7 @@ void Index::remove(const Owner& owner, const inet::Address& address) {
   if (!record) return;
   std::erase(record->addresses, address);
   if (record->addresses.empty()) record.reset();
-  records_[file_name(owner)] = std::move(record);
+  records_[file_name(owner)] = {.record = std::move(record)};
 }
 
 void Index::save(const state::DirectoryStore& own) {
@@ -143,15 +150,15 @@ void Index::save(const state::DirectoryStore& own) {
   if (rebuilt_) {
     for (const std::string& name : owners_->names()) {
       const auto known = records_.find(name);
-      if (known == records_.end() || !known->second) owners_->delete_if_exists(name);
+      if (known == records_.end()) owners_->delete_if_exists(name);
     }
   }
-  for (const auto& [name, record] : records_) {
-    bool torn = false;
-    if (!record) {
+  for (const auto& [name, known] : records_) {
+    if (known.saved) continue;
+    if (known.record) {
+      owners_->replace(name, text(*known.record), kFileMode);
+    } else {
       owners_->delete_if_exists(name);
-    } else if (read_record(name, torn) != record) {
-      owners_->replace(name, text(*record), kFileMode);
     }
   }
   records_.clear();

@@ -49,12 +49,19 @@ class Index {
   void save(const state::DirectoryStore& own);
 
  private:
+  struct Known {
+    std::optional<Record> record;  // nothing: deleted
+    bool saved = false;            // it is on disk like this
+  };
+
   static std::string file_name(const Owner& owner);
   bool is_vouched_for() const;
   bool from_other_boot() const { return !saved_boot_.empty() && saved_boot_ != boot_; }
   // On disk.
   std::optional<Record> read_record(const std::string& name, bool& torn) const;
-  Stamp known_stamp(const Reservation& reservation) const;
+  // The stamp of a record on disk, or else what can be said of a reservation without one.
+  Stamp known_stamp(const std::optional<Record>& record, bool torn,
+                    const inet::Address& address) const;
 
   const Store& store_;
   std::string boot_;
@@ -64,7 +71,7 @@ class Index {
   std::optional<state::Mark> saved_mark_;
   std::optional<state::Mark> saved_owners_mark_;
   // By file name: what differs from the disk, or all there is if `rebuilt_`.
-  std::map<std::string, std::optional<Record>> records_;
+  std::map<std::string, Known> records_;
   bool complete_ = false;
   bool rebuilt_ = false;
 };

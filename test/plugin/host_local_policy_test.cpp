@@ -114,6 +114,8 @@ TEST_CASE("a released address rests as long as others are free", "[host-local]")
     CHECK(network.call({.verb = "ADD", .id = "c5", .args = "IP=10.1.2.2"}).status == 0);
     CHECK(network.added("c6") == "10.1.2.3");
     CHECK(network.add("c7").code() == 999);
+    CHECK(network.status().message().find("5 used, 0 reclaimable, 0 cooling down") !=
+          std::string::npos);
   }
   SECTION("or when its time is over") {
     network.config["ipam"]["cooldown"] = "0s";

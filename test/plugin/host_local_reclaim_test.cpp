@@ -52,6 +52,32 @@ std::vector<std::unique_ptr<Namespace>> fill(const AddressNetwork& network,
   return containers;
 }
 
+// The stamp of the attachment that has the address, in the index.
+std::string stamp_path(const AddressNetwork& network, const std::string& address) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(network.own_directory() + "/owners")) {
+    const std::string content = cni::test::read_whole_file(entry.path());
+    if (content.find("address " + address + "\n") != std::string::npos) return entry.path();
+  }
+  throw std::runtime_error("nothing is known about " + address);
+}
+
+std::string netns_line(const std::string& stamp) {
+  const std::size_t start = stamp.find("netns ");
+  REQUIRE(start != std::string::npos);
+  return stamp.substr(start, stamp.find('\n', start) - start);
+}
+
+// As if the namespace of the attachment that has `to` had had another number, which the kernel has
+// given to a new namespace since. It does so soon, but not always at once.
+void reuse_number(const AddressNetwork& network, const std::string& to, const std::string& number) {
+  const std::string path = stamp_path(network, to);
+  std::string stamp = cni::test::read_whole_file(path);
+  const std::string old = netns_line(stamp);
+  stamp.replace(stamp.find(old), old.size(), number);
+  cni::test::write_file(path, stamp);
+}
+
 }  // namespace
 
 TEST_CASE("a full network reclaims what is dead and keeps what lives", "[host-local]") {
@@ -145,14 +171,32 @@ TEST_CASE("a namespace that moved is alive", "[host-local]") {
 
 TEST_CASE("a namespace number that is used again does not revive the dead", "[host-local]") {
   const AddressNetwork network(json{{"subnet", "10.1.2.0/29"}});
-  for (int at = 0; at < 5; ++at) {
-    Namespace container("c");
-    network.added("c" + std::to_string(at), container.path());
-  }
-  // Its number is most likely that of all of them.
-  const Namespace container("new");
-  CHECK(network.added("new", container.path()) == "10.1.2.2");
-  CHECK(network.reserved().size() == 1);
+  for (const char* id : {"c1", "c2", "c3"}) network.added(id);
+  Namespace first("c");
+  REQUIRE(network.added("c4", first.path()) == "10.1.2.5");
+  const Namespace second("c");
+  REQUIRE(network.added("c5", second.path()) == "10.1.2.6");
+  const std::string number =
+      netns_line(cni::test::read_whole_file(stamp_path(network, "10.1.2.6")));
+  first.remove();
+  reuse_number(network, "10.1.2.5", number);
+  CHECK(network.status().status == 0);
+  CHECK(network.added("c6") == "10.1.2.5");
+  CHECK(network.add("c7").code() == 999);
+}
+
+TEST_CASE("a container may start again in a namespace with its old number", "[host-local]") {
+  const AddressNetwork network(kSmall);
+  Namespace first("c");
+  REQUIRE(network.added("c1", first.path()) == "10.1.2.2");
+  const Namespace second("c");
+  REQUIRE(network.added("c2", second.path()) == "10.1.2.3");
+  const std::string number =
+      netns_line(cni::test::read_whole_file(stamp_path(network, "10.1.2.3")));
+  REQUIRE(network.del("c2").status == 0);
+  first.remove();
+  reuse_number(network, "10.1.2.2", number);
+  CHECK(network.added("c1", second.path()) == "10.1.2.2");
 }
 
 TEST_CASE("a container that starts again keeps its address", "[host-local]") {

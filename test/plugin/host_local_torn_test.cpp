@@ -185,6 +185,16 @@ TEST_CASE("the index may be lost", "[host-local]") {
     CHECK(network.del("c1").status == 0);
     CHECK(network.reserved() == std::set<std::string>{"10.1.2.4"});
   }
+  SECTION("one file of it") {
+    for (const auto& entry :
+         std::filesystem::directory_iterator(network.own_directory() + "/owners")) {
+      std::filesystem::remove(entry.path());
+      break;
+    }
+    CHECK(network.del("c1").status == 0);
+    CHECK(network.del("c3").status == 0);
+    CHECK(network.reserved().empty());
+  }
   SECTION("or there may be something else") {
     std::filesystem::remove_all(network.data_dir() + "/.plumb");
     write_file(network.data_dir() + "/.plumb", "x");
