@@ -385,7 +385,7 @@ TEST_CASE("cnictl version tells plugins from other programs", "[cnictl]") {
   Web web;
   web.first.reply("VERSION",
                   {.out = R"({"cniVersion": "1.1.0", "supportedVersions": ["1.0.0"]})", .err = ""});
-  web.first.reply_to_all({.err = "CNI first plugin v7\nmore\n"});
+  web.first.reply_to_all({.err = "CNI another-name plugin v7\nmore\n"});
   web.second.reply("VERSION", {.out = "usage: second"});
   web.directory.write("bin/third", "#!/bin/sh\nexit 3\n", 0755);
   web.directory.write("bin/readme", "no program");

@@ -71,14 +71,14 @@ std::vector<std::string> parse_versions(const std::string& answer) {
   return reader["supportedVersions"].strings();
 }
 
-// A plugin without a command prints "CNI NAME plugin VERSION" as its first line on stderr.
-std::string parse_about(const std::string& text, const std::string& name) {
+// A plugin without a command prints "CNI NAME plugin VERSION" as its first line on stderr. NAME is
+// not always that of the file.
+std::string parse_about(const std::string& text) {
   const std::string line(trim(split(text, '\n').front()));
-  for (const std::string& start :
-       {fmt::format("CNI {} plugin ", name), std::string("CNI plugin ")}) {
-    if (line.starts_with(start)) return line.substr(start.size());
-  }
-  return line;
+  constexpr std::string_view kBefore = " plugin ";
+  const std::size_t at = line.find(kBefore);
+  return line.starts_with("CNI ") && at != std::string::npos ? line.substr(at + kBefore.size())
+                                                             : line;
 }
 
 void look_at(Program& program) {
@@ -94,7 +94,7 @@ void look_at(Program& program) {
     }
     program.versions = parse_versions(answer.out);
     const exec::Outcome about = ask(program.path, {{"CNI_COMMAND", ""}}, "");
-    program.about = valid_utf8(parse_about(about.err, program.name));
+    program.about = valid_utf8(parse_about(about.err));
   } catch (const json::SyntaxError&) {
     program.problem = "its answer to VERSION is no JSON";
   } catch (const json::ValueError& error) {
