@@ -82,13 +82,17 @@ std::vector<Difference> differences() {
          net.attached.result.erase("ips");
          net.attached.result.erase("routes");
          net.attached.result["interfaces"][2].erase("mac");
+         net.in_container("ip link set eth0 down");
          net.in_container("ip link set eth0 name other");
          net.in_container("ip link add eth0 type bridge");
          net.in_container("ip link set eth0 up");
        },
        {"kind of link \"eth0\" is \"bridge\", not"}},
       {"the container's link is gone",
-       [](Net net) { net.in_container("ip link set eth0 name other"); },
+       [](Net net) {
+         net.in_container("ip link set eth0 down");
+         net.in_container("ip link set eth0 name other");
+       },
        {"link \"eth0\": Link not found"}},
       {"the container's link is down",
        [](Net net) {

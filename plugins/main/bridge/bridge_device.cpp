@@ -99,8 +99,8 @@ std::optional<std::string> find_vlan_obstacle(netlink::Socket& host, const netli
       bridge.name);
 }
 
-netlink::LinkChange needed_change(const BridgeDevice& bridge, const Config& config,
-                                  const std::optional<std::uint32_t>& mtu) {
+// The MTU is left to the kernel, which gives the bridge that of its smallest port.
+netlink::LinkChange needed_change(const BridgeDevice& bridge, const Config& config) {
   netlink::LinkChange change;
   const netlink::Link& link = bridge.link;
   if (bridge.made_now) change.alias = kAlias;
@@ -109,7 +109,6 @@ netlink::LinkChange needed_change(const BridgeDevice& bridge, const Config& conf
   if (bridge.ours && config.vlan_filtering && link.vlan_filtering != true) {
     change.vlan_filtering = true;
   }
-  if (bridge.ours && config.mtu_auto && mtu && link.mtu != *mtu) change.mtu = mtu;
   // Writing the MAC pins it, whoever chose it.
   if (!bridge.ours) change.mac = link.mac;
   return change;
@@ -117,7 +116,7 @@ netlink::LinkChange needed_change(const BridgeDevice& bridge, const Config& conf
 
 bool is_empty(const netlink::LinkChange& change) {
   return !change.alias && !change.up && !change.promiscuous && !change.vlan_filtering &&
-         !change.mtu && !change.mac;
+         !change.mac;
 }
 
 }  // namespace
@@ -152,7 +151,7 @@ BridgeDevice ensure_bridge(netlink::Socket& host, const Config& config,
     throw Error(Code::kInternal, *obstacle);
   }
   attachment::refuse_router_advertisements(name);
-  const netlink::LinkChange change = needed_change(bridge, config, mtu);
+  const netlink::LinkChange change = needed_change(bridge, config);
   if (!is_empty(change)) {
     netlink::change_link(host, bridge.link, change);
     bridge.link = netlink::get_link(host, bridge.link.index);

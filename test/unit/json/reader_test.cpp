@@ -99,6 +99,9 @@ TEST_CASE("an integer is an integer literal in range", "[json]") {
   CHECK(read("5", 0, 5) == 5);
   CHECK(read("-9223372036854775808", kLeast, kMost) == kLeast);
   CHECK(read("9223372036854775807", kLeast, kMost) == kMost);
+  CHECK_THROWS_AS(read("-1", -10, -5), ValueError);
+  CHECK_THROWS_AS(read("-11", -10, -5), ValueError);
+  CHECK(read("-7", -10, -5) == -7);
   for (const char* bad : {"6", "-1", "9223372036854775808", "18446744073709551615", "4294967297"}) {
     INFO(bad);
     CHECK_THROWS_AS(read(bad, 0, 5), ValueError);

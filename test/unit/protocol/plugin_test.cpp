@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "base/best_effort.h"
+#include "base/error.h"
 #include "base/file.h"
 #include "base/unique_fd.h"
 #include "protocol/error.h"
@@ -408,18 +409,23 @@ TEST_CASE("VERSION with a full stdout fails", "[protocol]") {
 }
 
 TEST_CASE("the input is read to its end, however it comes", "[protocol]") {
+  const IgnoredSigpipe ignored;
   Probe probe;
   Pipe pipe;
   std::thread writer([&] {
-    const std::string text = R"({"cniVersion":"1.1.0","name":"n","pad":")";
-    for (const char byte : text) {
-      cni::write_all(pipe.write.get(), std::string(1, byte), "pipe");
-      std::this_thread::yield();
+    try {
+      for (const char byte : std::string(R"({"cniVersion":"1.1.0","name":"n","pad":")")) {
+        cni::write_all(pipe.write.get(), std::string(1, byte), "pipe");
+        std::this_thread::yield();
+      }
+      cni::write_all(pipe.write.get(), std::string(2'000'000, 'x') + "\"}", "pipe");
+    } catch (const cni::IoError&) {
+      // Nobody reads any more; the case says so.
     }
-    cni::write_all(pipe.write.get(), std::string(2'000'000, 'x') + "\"}", "pipe");
     pipe.write.reset();
   });
   const Answer answer = call(probe, variables("DEL"), pipe.read.get());
+  pipe.read.reset();
   writer.join();
   CHECK(answer.status == 0);
   CHECK(probe.seen == Strings{"DEL"});
