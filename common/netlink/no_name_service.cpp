@@ -1,7 +1,7 @@
 // Name look-ups that libnl refers to and we never ask for: host names and protocol names as text.
 //
-// In a static executable glibc's own would bring the name service switch with them, which loads shared
-// objects at run time and so needs a file system that fits. These find nothing.
+// In a static executable glibc's own would bring the name service switch with them, which loads
+// shared objects at run time and so needs a file system that fits. These find nothing.
 
 #include <netdb.h>
 
@@ -20,8 +20,12 @@ int getnameinfo(const struct sockaddr* /*address*/, socklen_t /*length*/, char* 
   return EAI_FAIL;
 }
 
-struct protoent* getprotobyname(const char* /*name*/) { return nullptr; }
+struct protoent* getprotobyname(const char* /*name*/) {
+  return nullptr;
+}
 
-struct protoent* getprotobynumber(int /*number*/) { return nullptr; }
+struct protoent* getprotobynumber(int /*number*/) {
+  return nullptr;
+}
 
 }  // extern "C"
