@@ -133,7 +133,7 @@ void check_keys(const json::Reader& plugin, const std::string& type, Findings& f
   if (known == nullptr) {
     // Only what every plugin has in common.
     for (const Key& key : keys) {
-      check_shape(plugin[key.name], key.shape, "a plugin", findings);
+      check_shape(plugin[key.name], key.shape(), "a plugin", findings);
     }
     if (!type.empty()) {
       findings.hint(

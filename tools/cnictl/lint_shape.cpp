@@ -114,7 +114,7 @@ void check_object(const json::Reader& value, const Shape& shape, const std::stri
       findings.warning(member.path(), "its letter case is unusual, and not every reader accepts it",
                        fmt::format("write {}", in_quotes(found->name)));
     }
-    check_shape(member, found->shape, owner, findings);
+    check_shape(member, found->shape(), owner, findings);
   }
   for (const Key& key : shape.keys) {
     if (key.required && !value[key.name].present()) {

@@ -32,7 +32,17 @@ enum class Kind {
   kList,
 };
 
-struct Key;
+struct Shape;
+
+struct Key {
+  Key(std::string key_name, Shape key_shape, bool is_required = false);
+
+  const Shape& shape() const { return one_shape.front(); }
+
+  std::string name;
+  std::vector<Shape> one_shape;  // a vector, since shapes hold keys in turn
+  bool required;
+};
 
 struct Shape {
   Kind kind;
@@ -44,11 +54,8 @@ struct Shape {
   bool exact_case = false;                // kObject: its readers know no other letter case
 };
 
-struct Key {
-  std::string name;
-  Shape shape;
-  bool required = false;
-};
+inline Key::Key(std::string key_name, Shape key_shape, bool is_required)
+    : name(std::move(key_name)), one_shape{std::move(key_shape)}, required(is_required) {}
 
 inline constexpr std::int64_t kMost32 = std::numeric_limits<std::uint32_t>::max();
 
