@@ -25,7 +25,10 @@ class CheckedNetwork : public BridgeNetwork {
            {{{"address", "10.1.2.5/24"}, {"gateway", "10.1.2.1"}},
             {{"address", "fd00:1:2::5/64"}, {"gateway", "fd00:1:2::1"}}}},
           {"routes", {{{"dst", "10.9.0.0/16"}}, {{"dst", "fd00:9::/32"}, {"gw", "fd00:1:2::1"}}}}});
-    attached = BridgeNetwork::add("c1");
+    attached = attachment("c1");
+    // Link-local addresses shall not get their routes between two looks.
+    set_sysctl(*attached.container, "net/ipv6/conf/default/accept_dad", "0");
+    BridgeNetwork::add(attached);
   }
 
   Attached attached;
