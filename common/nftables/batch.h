@@ -1,0 +1,46 @@
+// One transaction: all of it comes into force at one moment, or nothing does.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "netlink/message.h"
+#include "nftables/objects.h"
+
+namespace cni::nftables {
+
+class Batch {
+ public:
+  // What exists already stays as it is: of a table, a chain, and (kernel 5.x and later with equal
+  // parameters) a set.
+  void ensure_table(const Table& table);
+  void ensure_chain(const Chain& chain);
+  void ensure_set(const Set& set);
+
+  void append_rule(const Rule& rule);
+  void insert_rule(const Rule& rule);  // as the first of its chain
+  void delete_rule(const TableId& table, const std::string& chain, std::uint64_t handle);
+  void flush_chain(const TableId& table, const std::string& chain);
+  // Fails with EBUSY while a rule or an element refers to it.
+  void delete_chain(const TableId& table, const std::string& chain);
+  void delete_table(const TableId& table);  // with all that is in it
+  void delete_set(const TableId& table, const std::string& set);
+
+  // Split over as many messages as they need. An element that exists with another value is EEXIST;
+  // an equal one too if `exclusive`.
+  void add_elements(const Set& set, std::span<const Element> elements, bool exclusive = false);
+  // One that is not there is ENOENT.
+  void delete_elements(const Set& set, std::span<const Element> elements);
+
+  bool empty() const { return messages_.empty(); }
+  std::size_t size() const { return messages_.size(); }
+
+ private:
+  friend class Socket;
+  std::vector<netlink::Message> messages_;
+};
+
+}  // namespace cni::nftables

@@ -1,0 +1,90 @@
+// One table of one address family in one of the two stores of xtables rules, read as a snapshot,
+// changed in memory and put back in one step.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "inet/address.h"
+#include "xtables/rule.h"
+
+namespace cni::xtables {
+
+// A rule as it was read. Foreign rules may hold what the model has no words for: then `rule` is
+// empty, and target and comment are still known where they can be.
+struct StoredRule {
+  std::optional<Rule> rule;
+  std::string jump_target;
+  std::string comment;
+};
+
+class Table {
+ public:
+  virtual ~Table() = default;
+
+  virtual inet::Family family() const = 0;
+  virtual bool has_chain(const std::string& chain) const = 0;
+  // User chains, in no order.
+  virtual std::vector<std::string> chains() const = 0;
+  // In order; empty if there is no such chain.
+  virtual std::vector<StoredRule> rules(const std::string& chain) const = 0;
+  // Of a built-in chain. The store may lack the chain, which then accepts.
+  virtual bool drops_by_policy(const std::string& chain) const = 0;
+
+  // Changes take effect at commit, and are visible here at once. Built-in chains are made if the
+  // store lacks them.
+  virtual void ensure_chain(const std::string& chain) = 0;
+  virtual void append(const std::string& chain, const Rule& rule) = 0;
+  virtual void insert(const std::string& chain, std::size_t position, const Rule& rule) = 0;
+  virtual void erase(const std::string& chain, std::size_t position) = 0;
+  virtual void flush(const std::string& chain) = 0;
+  // Its rules go too. Nothing may jump to it any more at commit.
+  virtual void delete_chain(const std::string& chain) = 0;
+
+  virtual bool changed() const = 0;
+
+  // Made of the above.
+  // Whether a rule equal to `rule` is anywhere in the chain.
+  bool has_rule(const std::string& chain, const Rule& rule) const;
+  // Returns whether it had to be added.
+  bool ensure_appended(const std::string& chain, const Rule& rule);
+  bool ensure_first(const std::string& chain, const Rule& rule);
+  // Takes every rule out of `chain` for which `condition` holds; returns how many.
+  std::size_t erase_if(const std::string& chain,
+                       const std::function<bool(const StoredRule&)>& condition);
+  // Takes out every jump to it from any of `from`, then the chain. Returns whether it was there.
+  bool delete_chain_if_exists(const std::string& chain, const std::vector<std::string>& from);
+};
+
+// Where xtables rules are kept.
+enum class StoreKind { kDialect, kLegacy };
+
+class Store {
+ public:
+  virtual ~Store() = default;
+  virtual StoreKind kind() const = 0;
+
+  // Calls `change` with a snapshot of the table and commits what it changed; does so again with a
+  // fresh one if somebody else was faster. `change` must depend on its argument alone. Throws
+  // SystemError that names the missing kernel feature if the store does not exist; Busy if the lock
+  // of xtables was not to be had.
+  virtual void change(inet::Family family, const std::string& table,
+                      const std::function<void(Table&)>& change) = 0;
+
+  // For reading only. Nothing if the table is not in use, and then it is not created either.
+  virtual std::unique_ptr<const Table> find(inet::Family family, const std::string& table) = 0;
+};
+
+// The tables of nf_tables that iptables-nft uses.
+std::unique_ptr<Store> open_dialect();
+
+// The tables of iptables-legacy. Holds the lock of xtables (/run/xtables.lock, or XTABLES_LOCKFILE)
+// around each change, as iptables -w does, for at most `lock_wait`.
+std::unique_ptr<Store> open_legacy(std::chrono::milliseconds lock_wait = std::chrono::seconds(60));
+
+}  // namespace cni::xtables
