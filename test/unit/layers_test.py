@@ -27,6 +27,10 @@ ARROWS = {
     "protocol": ["json", "netns"],
     "delegation": ["protocol", "exec"],
     "attachment": ["delegation", "netlink", "state"],
+    "nftables": ["netlink"],
+    "xtables": ["nftables", "state"],
+    "netfilter": ["xtables", "json"],
+    "masquerade": ["attachment", "netfilter"],
 }
 
 PROGRAM_ROOTS = ["plugins", "ipam", "tools"]
