@@ -15,6 +15,30 @@ endfunction()
 find_system_library(LIBNL_LIBRARY nl-3)
 find_system_library(LIBMD_LIBRARY md)
 
+# Debian has libiptc as shared objects only; cmake/prepare_libiptc builds the archives.
+set(CNI_LIBIPTC_DIRECTORY "${PROJECT_SOURCE_DIR}/build-deps/libiptc" CACHE PATH
+  "Where libiptc for a static build was prepared")
+if(CNI_STATIC)
+  find_library(LIBIP4TC_LIBRARY NAMES libip4tc.a HINTS "${CNI_LIBIPTC_DIRECTORY}/lib")
+  find_library(LIBIP6TC_LIBRARY NAMES libip6tc.a HINTS "${CNI_LIBIPTC_DIRECTORY}/lib")
+  find_path(LIBIPTC_INCLUDE_DIR libiptc/libip6tc.h HINTS "${CNI_LIBIPTC_DIRECTORY}/include")
+  if(NOT LIBIP4TC_LIBRARY OR NOT LIBIP6TC_LIBRARY OR NOT LIBIPTC_INCLUDE_DIR)
+    message(FATAL_ERROR "libip4tc.a and libip6tc.a are not in ${CNI_LIBIPTC_DIRECTORY}.\n"
+      "This builds them there, from the distribution's source package:\n"
+      "  cmake/prepare_libiptc \"${CNI_LIBIPTC_DIRECTORY}\"\n"
+      "Or build with -DCNI_STATIC=OFF, which takes the shared objects of libip4tc-dev and "
+      "libip6tc-dev.")
+  endif()
+else()
+  find_library(LIBIP4TC_LIBRARY NAMES ip4tc REQUIRED)
+  find_library(LIBIP6TC_LIBRARY NAMES ip6tc REQUIRED)
+  find_path(LIBIPTC_INCLUDE_DIR libiptc/libip6tc.h REQUIRED)
+endif()
+
+add_library(iptc INTERFACE)
+target_include_directories(iptc SYSTEM INTERFACE "${LIBIPTC_INCLUDE_DIR}")
+target_link_libraries(iptc INTERFACE "${LIBIP4TC_LIBRARY}" "${LIBIP6TC_LIBRARY}")
+
 add_library(nl INTERFACE)
 target_include_directories(nl SYSTEM INTERFACE "${LIBNL_INCLUDE_DIR}")
 target_link_libraries(nl INTERFACE "${LIBNL_LIBRARY}")

@@ -2,7 +2,9 @@
 
 # To build.
 build_packages=(g++ cmake ninja-build pkg-config libnl-3-dev libnl-route-3-dev libfmt-dev
-  nlohmann-json3-dev libmd-dev)
+  nlohmann-json3-dev libmd-dev
+  # cmake/prepare_libiptc, and libiptc for a build with -DCNI_STATIC=OFF
+  dpkg-dev libip4tc-dev libip6tc-dev)
 
 # To try it out.
 try_packages=(iproute2 iputils-ping procps)
