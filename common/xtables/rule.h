@@ -130,7 +130,16 @@ struct Rule {
   friend bool operator==(const Rule&, const Rule&) = default;
 };
 
-// As iptables-save writes it, after the chain; for messages and tests.
+// What no table takes, or would take for something else: throws std::invalid_argument for an
+// address of another family, `!` before all addresses, ports without a protocol that has them, and
+// names, lists and texts that are empty or too long.
+void require_valid(const Rule& rule, inet::Family family);
+
+// Whether both do the same to every packet: the order of matches does not count, nor whether what
+// excludes nothing (0.0.0.0/0, all ports) is written down. Comments count.
+bool same_meaning(const Rule& one, const Rule& other);
+
+// As iptables-save writes it after "-A <chain> "; for messages and tests.
 std::string render(const Rule& rule);
 
 }  // namespace cni::xtables

@@ -28,30 +28,33 @@ class Table {
   virtual ~Table() = default;
 
   virtual inet::Family family() const = 0;
+  // A built-in chain may be missing too.
   virtual bool has_chain(const std::string& chain) const = 0;
   // User chains, in no order.
   virtual std::vector<std::string> chains() const = 0;
-  // In order; empty if there is no such chain.
-  virtual std::vector<StoredRule> rules(const std::string& chain) const = 0;
+  // In order; empty if there is no such chain. Valid until the next change of the table.
+  virtual const std::vector<StoredRule>& rules(const std::string& chain) const = 0;
   // Of a built-in chain. The store may lack the chain, which then accepts.
   virtual bool drops_by_policy(const std::string& chain) const = 0;
 
   // Changes take effect at commit, and are visible here at once. Built-in chains are made if the
-  // store lacks them.
+  // store lacks them; a user chain that is not there is a SystemError with ENOENT. Rules go through
+  // require_valid(). Positions count from 0; beyond the end is std::out_of_range.
   virtual void ensure_chain(const std::string& chain) = 0;
   virtual void append(const std::string& chain, const Rule& rule) = 0;
   virtual void insert(const std::string& chain, std::size_t position, const Rule& rule) = 0;
   virtual void erase(const std::string& chain, std::size_t position) = 0;
   virtual void flush(const std::string& chain) = 0;
-  // Its rules go too. Nothing may jump to it any more at commit.
+  // Of a user chain. Its rules go too. Nothing may jump to it any more at commit.
   virtual void delete_chain(const std::string& chain) = 0;
 
   virtual bool changed() const = 0;
 
   // Made of the above.
-  // Whether a rule equal to `rule` is anywhere in the chain.
+  // Whether a rule with the same meaning is anywhere in the chain.
   bool has_rule(const std::string& chain, const Rule& rule) const;
-  // Returns whether it had to be added.
+  // Add the rule, at the end or as the first, unless the chain has it anywhere. Return whether they
+  // had to.
   bool ensure_appended(const std::string& chain, const Rule& rule);
   bool ensure_first(const std::string& chain, const Rule& rule);
   // Takes every rule out of `chain` for which `condition` holds; returns how many.
