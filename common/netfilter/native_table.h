@@ -6,13 +6,22 @@
 // transaction (its record), so that removal needs nothing but the owner.
 //
 // Writers take turns by a lock between processes, so that nothing changes between their look and
-// their commit.
+// their commit:
+//
+//   const state::FileLock lock = lock_native_tables();
+//   nftables::Batch batch;
+//   table.ensure(batch, layout);
+//   batch.add_elements(set, elements);          // each with owner_mark(owner)
+//   table.put_record(batch, {owner, content});
+//   socket.commit(batch, "...");
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "inet/network.h"
 #include "json/value.h"
 #include "netfilter/owner.h"
 #include "nftables/nftables_socket.h"
@@ -21,22 +30,25 @@
 namespace cni::netfilter {
 
 // Held while our tables are read in order to change them; one for all of them, taken last of all
-// locks. The file is /run/cni/plumb/nftables.lock. Throws Busy that names it after 30 s.
+// locks. The file is /run/cni/plumb/nf_tables-writers.lock. Throws Busy that names it after 30 s.
 state::FileLock lock_native_tables();
 
 // A chain and its whole content.
 struct ChainContent {
   nftables::Chain chain;
-  std::vector<nftables::Rule> rules;  // only their expressions count
+  // In their order. Their expressions have to be the same bytes each time, so a lookup is in a set
+  // with a name.
+  std::vector<nftables::Rule> rules;
 };
 
 // What has to be there before elements can be added, whoever they belong to.
 struct Layout {
   std::vector<nftables::Set> sets;
-  std::vector<ChainContent> chains;  // those that are jumped to first
+  // In any order: all are there before any gets a rule.
+  std::vector<ChainContent> chains;
 };
 
-// What an attachment has in the table.
+// What an attachment has in the table: any JSON, of a few bytes or of a megabyte.
 struct Record {
   Owner owner;
   json::Value content;
@@ -44,23 +56,27 @@ struct Record {
 
 class NativeTable {
  public:
-  // Nothing is read or made yet.
-  NativeTable(nftables::Socket& socket, nftables::TableId id)
-      : socket_(socket), id_(std::move(id)) {}
+  // Nothing is read or made yet. `socket` must outlive this.
+  NativeTable(nftables::Socket& socket, nftables::TableId id);
 
   const nftables::TableId& id() const { return id_; }
 
   // Adds to `batch` what is missing of table, record set and layout, and rewrites chains whose
-  // rules are not exactly those of the layout. A chain that is as it should be is not touched.
+  // rules are not exactly those of the layout, with a rule of somebody else's for example. A chain
+  // that is as it should be is not touched, and no set loses an element. Throws std::runtime_error
+  // if a set of that name is of another kind.
   void ensure(nftables::Batch& batch, const Layout& layout);
-  // What differs from the layout, one sentence each; empty if nothing does.
+  // What differs from the layout, one sentence each; empty if nothing does. Rules are compared by
+  // what this code wrote into their user data, not by expressions.
   std::vector<std::string> differences(const Layout& layout);
 
-  // By container and interface alone: the network may have got another name since.
+  // By container and interface alone: the network may have got another name since. A record that
+  // cannot be read counts as absent. Needs no lock.
   std::optional<Record> find_record(const Owner& owner);
   std::vector<Record> list_records();
-  // In place of the one that the owner may have.
+  // In place of the one that the owner may have. Adds nothing if it has just that one.
   void put_record(nftables::Batch& batch, const Record& record);
+  // Adds nothing if there is none.
   void delete_record(nftables::Batch& batch, const Owner& owner);
 
   // Those of `keys` whose element in `set` is the owner's.
@@ -68,9 +84,9 @@ class NativeTable {
                                             std::span<const nftables::Bytes> keys,
                                             const Owner& owner);
 
-  // A chain that several attachments may share, for equal settings: "<prefix>-<digest of content>".
-  // Adds to `batch` that it goes if `references` is all that still refers to it, together with
-  // `sets`, which only its rules use.
+  // For a chain that several attachments share, for equal settings. Adds to `batch` that it goes,
+  // together with `sets`, which only its rules use, if nothing refers to it but `references` rules
+  // and elements, which the batch takes out before. Adds nothing if there is no such chain.
   void delete_shared_chain_unless_used(nftables::Batch& batch, const std::string& chain,
                                        std::uint32_t references,
                                        const std::vector<std::string>& sets);
@@ -79,17 +95,29 @@ class NativeTable {
   void delete_if_unused();
 
  private:
+  // What is in the kernel under the name of an attachment.
+  struct Stored {
+    std::vector<nftables::Element> elements;
+    std::optional<Record> record;
+  };
+  Stored read(const std::string& slot);
+  std::vector<nftables::Element> all_elements_of(const std::string& slot);
+
   nftables::Socket& socket_;
   nftables::TableId id_;
+  nftables::Set records_;
 };
 
-// User data of an element: the owner, also readable in nft(8), and a check of its element.
+// User data of an element: whose it is, also as a comment for nft(8).
 nftables::Bytes owner_mark(const Owner& owner);
+// By container and interface alone.
 bool is_owned_by(const nftables::Element& element, const Owner& owner);
 // Of a mark by owner_mark: as people read it, "<network>/<container ID>/<interface>", perhaps cut.
+// Empty if there is none.
 std::string describe_owner(const nftables::Element& element);
 
-// [first, last] addresses, none overlapping or touching another one, ascending.
+// The elements of an interval set of one field that hold these networks, which are of one family:
+// none overlap or touch, ascending. `user_data` goes to the first element of each range.
 std::vector<nftables::Element> interval_elements(const std::vector<inet::Network>& networks,
                                                  const nftables::Bytes& user_data = {});
 

@@ -5,6 +5,8 @@
 
 namespace cni::netfilter {
 
+// An attachment. Container and interface alone tell it from others; its network may get another
+// name.
 struct Owner {
   std::string network;
   std::string container_id;
@@ -12,5 +14,10 @@ struct Owner {
 
   friend bool operator==(const Owner&, const Owner&) = default;
 };
+
+// Both are the same attachment, whatever the network is called.
+inline bool same_attachment(const Owner& one, const Owner& other) {
+  return one.container_id == other.container_id && one.ifname == other.ifname;
+}
 
 }  // namespace cni::netfilter

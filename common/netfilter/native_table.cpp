@@ -1,0 +1,498 @@
+#include "netfilter/native_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <set>
+#include <stdexcept>
+#include <string_view>
+
+#include "base/digest.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "json/parse.h"
+
+namespace cni::netfilter {
+namespace {
+
+using nftables::Batch;
+using nftables::Bytes;
+using nftables::Chain;
+using nftables::Element;
+using nftables::Rule;
+using nftables::Set;
+
+constexpr const char* kLockDirectory = "/run/cni/plumb";
+// The bridge plugin has "<bridge>.lock" beside it: this name is longer than that of a link can be.
+constexpr const char* kLockName = "nf_tables-writers.lock";
+
+constexpr const char* kRecordSet = "attachments";
+constexpr const char* kTableComment = "made by plumb: containers are elements of its sets";
+
+// Pieces of user data, of types that nft(8) does not know.
+constexpr std::uint8_t kCommentPiece = 0;
+constexpr std::uint8_t kOwnerPiece = 200;
+constexpr std::uint8_t kRecordHeadPiece = 201;
+constexpr std::uint8_t kRecordChunkPiece = 202;
+constexpr std::uint8_t kRuleDigestPiece = 203;
+
+constexpr std::size_t kDigestDigits = 32;
+// A name of an interface is what nft(8) prints as text in a key: 15 bytes and a NUL.
+constexpr std::size_t kSlotDigits = 15;
+constexpr std::uint32_t kSlotBytes = 16;
+constexpr std::uint32_t kChunkNumberBytes = 4;
+constexpr std::size_t kChunkBytes = 240;  // of at most 256 of user data
+// nft(8) reads no longer comments than 128 bytes, and people feed its listings back to it.
+constexpr std::size_t kLongestComment = 120;
+// Far more than a record needs; a head that says otherwise is not one of ours.
+constexpr std::uint32_t kMostChunks = 1U << 16U;
+constexpr int kReadAttempts = 10;
+
+std::span<const std::byte> bytes_of_text(std::string_view text) {
+  return std::as_bytes(std::span(text));
+}
+
+std::string_view text_of_bytes(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::string digest(std::string_view text) {
+  return sha512_hex(text, kDigestDigits);
+}
+
+// A container ID has no slash in it (CNI specification, parameters).
+std::string attachment_text(const Owner& owner) {
+  return owner.container_id + '/' + owner.ifname;
+}
+
+// The records.
+//
+// A record is a text cut into chunks, since an element has room for 256 bytes. Its elements share
+// the first field of their key, the slot. Number 0 is the head, which says how many chunks there
+// are and has a digest of the whole text: elements that do not belong together are no record.
+
+std::string slot_of(const Owner& owner) {
+  return sha512_hex(attachment_text(owner), kSlotDigits);
+}
+
+Bytes record_key(const std::string& slot, std::uint32_t chunk) {
+  return nftables::concatenation({nftables::padded_name(slot), nftables::host_order(chunk)});
+}
+
+bool is_in_slot(const Element& element, const std::string& slot) {
+  const Bytes name = nftables::padded_name(slot);
+  return element.key.size() >= name.size() &&
+         std::equal(name.begin(), name.end(), element.key.begin());
+}
+
+Set record_set(const nftables::TableId& table) {
+  return {
+      .table = table,
+      .name = kRecordSet,
+      .key_length = kSlotBytes + kChunkNumberBytes,
+      .key_type = nftables::concatenated_type({nftables::kTypeInterfaceName, nftables::kTypeMark}),
+      .field_lengths = {kSlotBytes, kChunkNumberBytes},
+  };
+}
+
+std::string head_text(std::string_view record, std::size_t chunks) {
+  return fmt::format("{} {}", chunks, digest(record));
+}
+
+std::string render_record(const Record& record) {
+  json::Value document = json::Value::array();
+  document.push_back(record.owner.network);
+  document.push_back(record.owner.container_id);
+  document.push_back(record.owner.ifname);
+  document.push_back(record.content);
+  return json::compact(document);
+}
+
+std::optional<Record> parse_record(std::string_view text) {
+  try {
+    json::Value document = json::parse(text);
+    if (!document.is_array() || document.size() != 4) return std::nullopt;
+    for (const std::size_t name : {0, 1, 2}) {
+      if (!document[name].is_string()) return std::nullopt;
+    }
+    return Record{.owner = {.network = document[0].get<std::string>(),
+                            .container_id = document[1].get<std::string>(),
+                            .ifname = document[2].get<std::string>()},
+                  .content = std::move(document[3])};
+  } catch (const json::SyntaxError&) {
+    return std::nullopt;  // written by something else
+  }
+}
+
+std::vector<Element> record_elements(const Record& record) {
+  const std::string slot = slot_of(record.owner);
+  const std::string text = render_record(record);
+  std::vector<Element> elements = {{.key = record_key(slot, 0)}};
+  for (std::string_view rest = text; !rest.empty();
+       rest.remove_prefix(std::min(kChunkBytes, rest.size()))) {
+    Element chunk{.key = record_key(slot, static_cast<std::uint32_t>(elements.size()))};
+    nftables::append_user_data(chunk.user_data, kRecordChunkPiece,
+                               bytes_of_text(rest.substr(0, kChunkBytes)));
+    elements.push_back(std::move(chunk));
+  }
+  if (elements.size() > kMostChunks) {
+    throw std::length_error(
+        fmt::format("the record of {}/{} of {} bytes is too long for a table of nf_tables",
+                    record.owner.container_id, record.owner.ifname, text.size()));
+  }
+  Element& head = elements.front();
+  head.user_data = owner_mark(record.owner);
+  nftables::append_user_data(head.user_data, kRecordHeadPiece,
+                             bytes_of_text(head_text(text, elements.size() - 1)));
+  return elements;
+}
+
+// How many chunks a head says there are; nothing if it is none.
+std::optional<std::uint32_t> chunk_count(const Element& head) {
+  const auto piece = nftables::find_user_data(head.user_data, kRecordHeadPiece);
+  if (!piece) return std::nullopt;
+  const std::string_view text = text_of_bytes(*piece);
+  const auto count = parse_number<std::uint32_t>(text.substr(0, text.find(' ')));
+  return count && *count <= kMostChunks ? count : std::nullopt;
+}
+
+// Of the elements of one slot, by ascending number.
+std::optional<Record> assemble(const std::vector<Element>& elements) {
+  if (elements.empty()) return std::nullopt;
+  const auto count = chunk_count(elements.front());
+  if (!count || elements.size() != std::size_t{*count} + 1) return std::nullopt;
+  std::string text;
+  for (const Element& element : std::span(elements).subspan(1)) {
+    const auto piece = nftables::find_user_data(element.user_data, kRecordChunkPiece);
+    if (!piece) return std::nullopt;
+    text += text_of_bytes(*piece);
+  }
+  const auto head = nftables::find_user_data(elements.front().user_data, kRecordHeadPiece);
+  if (text_of_bytes(*head) != head_text(text, *count)) return std::nullopt;
+  return parse_record(text);
+}
+
+std::optional<std::uint32_t> chunk_number(const Element& element) {
+  if (element.key.size() != kSlotBytes + kChunkNumberBytes) return std::nullopt;
+  return netlink::Attributes::read_value<std::uint32_t>(std::span(element.key).subspan(kSlotBytes));
+}
+
+void sort_by_number(std::vector<Element>& elements) {
+  std::ranges::sort(elements, {}, [](const Element& element) { return chunk_number(element); });
+}
+
+// The layout.
+
+std::string describe(const nftables::TableId& id) {
+  const auto family = [&] {
+    switch (id.family) {
+      case nftables::Family::kInet:
+        return "inet";
+      case nftables::Family::kIp4:
+        return "ip";
+      case nftables::Family::kBridge:
+        return "bridge";
+      case nftables::Family::kIp6:
+        return "ip6";
+    }
+    return "";
+  };
+  return fmt::format("{} {}", family(), id.name);
+}
+
+// Of what the rule does. The name of each expression ends where its attributes begin.
+std::string rule_digest(const Rule& rule) {
+  std::string text;
+  for (const nftables::Expression& expression : rule.expressions) {
+    text += fmt::format("{} {} ", expression.name, expression.attributes.size());
+    text += text_of_bytes(expression.attributes);
+  }
+  return digest(text);
+}
+
+std::string stored_digest(const Rule& rule) {
+  const auto piece = nftables::find_user_data(rule.user_data, kRuleDigestPiece);
+  return piece ? std::string(text_of_bytes(*piece)) : std::string();
+}
+
+bool same_kind(const Set& one, const Set& other) {
+  return one.key_length == other.key_length && one.interval == other.interval &&
+         one.data == other.data &&
+         (one.data != Set::Data::kValue || one.data_length == other.data_length);
+}
+
+// What the kernel has of the chains and sets of one table.
+struct Present {
+  bool table = false;
+  std::map<std::string, Set> sets;
+  std::map<std::string, Chain> chains;
+  std::map<std::string, std::vector<std::string>> rule_digests;
+};
+
+Present look(nftables::Socket& socket, const nftables::TableId& id) {
+  Present present;
+  present.table = socket.find_table(id).has_value();
+  if (!present.table) return present;
+  for (Set& set : socket.list_sets(id)) present.sets.emplace(set.name, set);
+  for (Chain& chain : socket.list_chains(id.family)) {
+    if (chain.table == id) present.chains.emplace(chain.name, chain);
+  }
+  for (const Rule& rule : socket.list_rules(id)) {
+    present.rule_digests[rule.chain].push_back(stored_digest(rule));
+  }
+  return present;
+}
+
+std::vector<std::string> wanted_digests(const ChainContent& content) {
+  std::vector<std::string> digests;
+  for (const Rule& rule : content.rules) digests.push_back(rule_digest(rule));
+  return digests;
+}
+
+bool has_rules(const Present& present, const ChainContent& content) {
+  const auto found = present.rule_digests.find(content.chain.name);
+  const std::vector<std::string> none;
+  return (found == present.rule_digests.end() ? none : found->second) == wanted_digests(content);
+}
+
+const Chain* find_chain(const Present& present, const ChainContent& content) {
+  const auto found = present.chains.find(content.chain.name);
+  return found == present.chains.end() ? nullptr : &found->second;
+}
+
+}  // namespace
+
+state::FileLock lock_native_tables() {
+  ensure_directory(kLockDirectory, 0755);
+  return state::FileLock::acquire(fmt::format("{}/{}", kLockDirectory, kLockName));
+}
+
+NativeTable::NativeTable(nftables::Socket& socket, nftables::TableId id)
+    : socket_(socket), id_(std::move(id)), records_(record_set(id_)) {}
+
+void NativeTable::ensure(Batch& batch, const Layout& layout) {
+  const Present present = look(socket_, id_);
+  if (!present.table) {
+    batch.ensure_table({.id = id_, .user_data = nftables::table_comment(kTableComment)});
+  }
+  const auto ensure_set = [&](const Set& set) {
+    const auto found = present.sets.find(set.name);
+    if (found == present.sets.end()) {
+      batch.ensure_set(set);
+    } else if (!same_kind(found->second, set)) {
+      throw std::runtime_error(fmt::format(
+          "set \"{}\" of the nf_tables table {} is of another kind", set.name, describe(id_)));
+    }
+  };
+  ensure_set(records_);
+  for (const Set& set : layout.sets) ensure_set(set);
+
+  std::set<std::string> made_now;
+  for (const ChainContent& content : layout.chains) {
+    const Chain* chain = find_chain(present, content);
+    if (chain != nullptr && chain->hook == content.chain.hook) continue;
+    if (chain != nullptr) {
+      batch.flush_chain(id_, chain->name);
+      batch.delete_chain(id_, chain->name);
+    }
+    batch.ensure_chain(content.chain);
+    made_now.insert(content.chain.name);
+  }
+  for (const ChainContent& content : layout.chains) {
+    const bool is_new = made_now.contains(content.chain.name);
+    if (!is_new && has_rules(present, content)) continue;
+    if (!is_new) batch.flush_chain(id_, content.chain.name);
+    for (Rule rule : content.rules) {
+      nftables::append_user_data(rule.user_data, kRuleDigestPiece,
+                                 bytes_of_text(rule_digest(rule)));
+      batch.append_rule(rule);
+    }
+  }
+}
+
+std::vector<std::string> NativeTable::differences(const Layout& layout) {
+  const Present present = look(socket_, id_);
+  const std::string table = describe(id_);
+  if (!present.table) return {fmt::format("the nf_tables table {} is missing", table)};
+  std::vector<std::string> found;
+  const auto compare_set = [&](const Set& set) {
+    const auto there = present.sets.find(set.name);
+    if (there == present.sets.end()) {
+      found.push_back(
+          fmt::format("set \"{}\" of the nf_tables table {} is missing", set.name, table));
+    } else if (!same_kind(there->second, set)) {
+      found.push_back(
+          fmt::format("set \"{}\" of the nf_tables table {} is of another kind", set.name, table));
+    }
+  };
+  compare_set(records_);
+  for (const Set& set : layout.sets) compare_set(set);
+  for (const ChainContent& content : layout.chains) {
+    const Chain* chain = find_chain(present, content);
+    if (chain == nullptr) {
+      found.push_back(fmt::format("chain \"{}\" of the nf_tables table {} is missing",
+                                  content.chain.name, table));
+    } else if (chain->hook != content.chain.hook) {
+      found.push_back(fmt::format("chain \"{}\" of the nf_tables table {} hangs on another hook",
+                                  content.chain.name, table));
+    } else if (!has_rules(present, content)) {
+      found.push_back(fmt::format("chain \"{}\" of the nf_tables table {} has other rules",
+                                  content.chain.name, table));
+    }
+  }
+  return found;
+}
+
+std::vector<Element> NativeTable::all_elements_of(const std::string& slot) {
+  std::vector<Element> elements = socket_.list_elements(records_);
+  std::erase_if(elements, [&](const Element& element) { return !is_in_slot(element, slot); });
+  sort_by_number(elements);
+  return elements;
+}
+
+NativeTable::Stored NativeTable::read(const std::string& slot) {
+  Stored stored;
+  const auto head = socket_.find_element(records_, record_key(slot, 0));
+  if (!head) return stored;
+  const auto count = chunk_count(*head);
+  if (count) {
+    std::vector<Bytes> keys;
+    for (std::uint32_t chunk = 1; chunk <= *count; ++chunk) {
+      keys.push_back(record_key(slot, chunk));
+    }
+    stored.elements = socket_.find_elements(records_, keys);
+  }
+  stored.elements.push_back(*head);
+  sort_by_number(stored.elements);
+  stored.record = assemble(stored.elements);
+  if (!stored.record) stored.elements = all_elements_of(slot);
+  return stored;
+}
+
+std::optional<Record> NativeTable::find_record(const Owner& owner) {
+  const std::string slot = slot_of(owner);
+  // Without the lock its elements may be exchanged while they are read.
+  std::optional<Record> record;
+  for (int attempt = 0; attempt < kReadAttempts && !record; ++attempt) {
+    const std::uint32_t generation = socket_.generation();
+    record = read(slot).record;
+    if (socket_.generation() == generation) break;
+  }
+  if (record && !same_attachment(record->owner, owner)) return std::nullopt;
+  return record;
+}
+
+std::vector<Record> NativeTable::list_records() {
+  std::map<Bytes, std::vector<Element>> slots;
+  for (Element& element : socket_.list_elements(records_)) {
+    if (element.key.size() != kSlotBytes + kChunkNumberBytes) continue;
+    const Bytes slot(element.key.begin(), element.key.begin() + kSlotBytes);
+    slots[slot].push_back(std::move(element));
+  }
+  std::vector<Record> records;
+  for (auto& [slot, elements] : slots) {
+    sort_by_number(elements);
+    if (auto record = assemble(elements)) records.push_back(std::move(*record));
+  }
+  return records;
+}
+
+void NativeTable::put_record(Batch& batch, const Record& record) {
+  const Stored stored = read(slot_of(record.owner));
+  if (stored.record && stored.record->owner == record.owner &&
+      stored.record->content == record.content) {
+    return;
+  }
+  if (!stored.elements.empty()) batch.delete_elements(records_, stored.elements);
+  batch.add_elements(records_, record_elements(record));
+}
+
+void NativeTable::delete_record(Batch& batch, const Owner& owner) {
+  const Stored stored = read(slot_of(owner));
+  if (!stored.elements.empty()) batch.delete_elements(records_, stored.elements);
+}
+
+std::vector<Element> NativeTable::find_owned(const Set& set, std::span<const Bytes> keys,
+                                             const Owner& owner) {
+  std::vector<Element> elements = socket_.find_elements(set, keys);
+  std::erase_if(elements, [&](const Element& element) { return !is_owned_by(element, owner); });
+  return elements;
+}
+
+void NativeTable::delete_shared_chain_unless_used(Batch& batch, const std::string& chain,
+                                                  std::uint32_t references,
+                                                  const std::vector<std::string>& sets) {
+  const auto found = socket_.find_chain(id_, chain);
+  if (!found || found->use > socket_.list_rules(id_, chain).size() + references) return;
+  batch.flush_chain(id_, chain);
+  batch.delete_chain(id_, chain);
+  for (const std::string& set : sets) batch.delete_set(id_, set);
+}
+
+void NativeTable::delete_if_unused() {
+  if (socket_.has_elements(records_)) return;
+  Batch batch;
+  batch.delete_table(id_);
+  socket_.try_commit(batch, fmt::format("delete the nf_tables table {}", describe(id_)), {ENOENT});
+}
+
+Bytes owner_mark(const Owner& owner) {
+  std::string text =
+      valid_utf8(fmt::format("{}/{}/{}", owner.network, owner.container_id, owner.ifname));
+  std::size_t length = 0;
+  while (length < text.size()) {
+    const std::size_t next = length + utf8_length(std::string_view(text).substr(length));
+    if (next > kLongestComment) break;
+    length = next;
+  }
+  text.resize(length);
+  Bytes mark = nftables::element_comment(text);
+  nftables::append_user_data(mark, kOwnerPiece, bytes_of_text(digest(attachment_text(owner))));
+  return mark;
+}
+
+bool is_owned_by(const Element& element, const Owner& owner) {
+  const auto piece = nftables::find_user_data(element.user_data, kOwnerPiece);
+  return piece && text_of_bytes(*piece) == digest(attachment_text(owner));
+}
+
+std::string describe_owner(const Element& element) {
+  if (!nftables::find_user_data(element.user_data, kOwnerPiece)) return {};
+  const auto piece = nftables::find_user_data(element.user_data, kCommentPiece);
+  if (!piece) return {};
+  const std::string_view text = text_of_bytes(*piece);
+  return valid_utf8(text.substr(0, text.find('\0')));
+}
+
+std::vector<Element> interval_elements(const std::vector<inet::Network>& networks,
+                                       const Bytes& user_data) {
+  std::vector<inet::Network> sorted = networks;
+  std::ranges::sort(sorted, {}, &inet::Network::first);
+  std::vector<Element> elements;
+  std::optional<inet::Address> last;  // of the range that is being put together
+  const auto close = [&] {
+    if (!last || last->next().is_unspecified()) return;
+    elements.push_back({.key = nftables::bytes_of(last->next()), .interval_end = true});
+  };
+  for (const inet::Network& network : sorted) {
+    const bool joins = last && (network.first() <= *last || network.first() == last->next());
+    if (joins) {
+      last = std::max(*last, network.last());
+      continue;
+    }
+    close();
+    // What lies below the first range is a range too, one that ends there. nft(8) wants to see it.
+    if (!last && !network.first().is_unspecified()) {
+      const inet::Address zero = inet::Address::from_bits(network.family(), 0);
+      elements.push_back({.key = nftables::bytes_of(zero), .interval_end = true});
+    }
+    elements.push_back({.key = nftables::bytes_of(network.first()), .user_data = user_data});
+    last = network.last();
+  }
+  close();
+  return elements;
+}
+
+}  // namespace cni::netfilter
