@@ -22,6 +22,8 @@ class Batch {
 
   void append_rule(const Rule& rule);
   void insert_rule(const Rule& rule);  // as the first of its chain
+  // Before the rule with this handle; ENOENT if that is gone.
+  void insert_rule_before(const Rule& rule, std::uint64_t handle);
   void delete_rule(const TableId& table, const std::string& chain, std::uint64_t handle);
   void flush_chain(const TableId& table, const std::string& chain);
   // Fails with EBUSY while a rule or an element refers to it.

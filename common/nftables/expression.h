@@ -76,6 +76,8 @@ Expression conntrack(Conntrack key, unsigned to);
 // The type of the route to the destination address: RTN_LOCAL is 2 (linux/rtnetlink.h).
 Expression fib_destination_type(unsigned to);
 Expression compare(Compare operation, unsigned from, const Bytes& value);
+// Both ends included, as numbers in network order.
+Expression range(Compare operation, unsigned from, const Bytes& first, const Bytes& last);
 // register = (register & mask) ^ flip, as long as `mask`.
 Expression bitwise(unsigned from, unsigned to, const Bytes& mask, const Bytes& flip);
 Expression immediate(unsigned to, const Bytes& value);
