@@ -38,6 +38,9 @@ constexpr std::array kNeeds = {
     Need{"iptables-legacy",
          "iptables-legacy -t nat -S >/dev/null && ip6tables-legacy -t nat -S >/dev/null"},
     Need{"iptables-nft", "iptables-nft -t nat -A POSTROUTING -m comment --comment x -j MASQUERADE"},
+    Need{"sctp",
+         "python3 -c 'import socket as s; s.socket(s.AF_INET, s.SOCK_STREAM, s.IPPROTO_SCTP)' "
+         "2>/dev/null || { echo 'no such sockets' >&2; false; }"},
     Need{"conntrack", "test -e /proc/sys/net/netfilter/nf_conntrack_max"},
     // Not a user namespace: its first user ID is the first one of the machine, all are mapped.
     Need{"real-root", "grep -q '^ *0 *0 *4294967295$' /proc/self/uid_map"},
