@@ -1,7 +1,10 @@
 #include "netlink/message.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 #include <sys/socket.h>
@@ -33,12 +36,25 @@ void Message::Free::operator()(nl_msg* message) const {
   ::nlmsg_free(message);
 }
 
+// The types of rtnetlink(7) come in fours: new, delete, get, set.
 Message::Message(std::uint16_t type, std::uint16_t flags)
-    : message_(::nlmsg_alloc_size(kUsualSize)) {
+    : message_(::nlmsg_alloc_size(kUsualSize)), question_(type % 4 == RTM_GETLINK % 4) {
   if (!message_ || ::nlmsg_put(message_.get(), NL_AUTO_PORT, NL_AUTO_SEQ, type, 0,
                                NLM_F_REQUEST | flags) == nullptr) {
     throw std::bad_alloc();
   }
+}
+
+Message::Message(const Netfilter& request, std::uint16_t flags)
+    : Message(static_cast<std::uint16_t>(request.subsystem << 8 | request.message), flags) {
+  question_ = request.question;
+  put_header(nfgenmsg{
+      .nfgen_family = request.family, .version = NFNETLINK_V0, .res_id = htons(request.resource)});
+}
+
+// Each of the flags of a dump means something else in a request that changes something.
+bool Message::is_dump() const {
+  return question_ && (header()->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
 }
 
 nlmsghdr* Message::header() {

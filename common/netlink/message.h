@@ -35,6 +35,20 @@ class Message {
   // `type` as in rtnetlink(7), `flags` besides NLM_F_REQUEST.
   Message(std::uint16_t type, std::uint16_t flags);
 
+  // A request to a part of netfilter, with its fixed header (struct nfgenmsg).
+  struct Netfilter {
+    std::uint8_t subsystem;      // NFNL_SUBSYS_*, linux/netfilter/nfnetlink.h
+    std::uint8_t message;        // of that subsystem
+    std::uint8_t family;         // NFPROTO_*, linux/netfilter.h
+    bool question;               // asks; otherwise it changes something
+    std::uint16_t resource = 0;  // its res_id
+  };
+  Message(const Netfilter& request, std::uint16_t flags);
+
+  // Asks for something, and is answered by that or by an error; a change is acknowledged.
+  bool is_question() const { return question_; }
+  bool is_dump() const;
+
   // The fixed header that belongs to the message type, or to a nest that wants one.
   template <typename Header>
     requires std::is_trivially_copyable_v<Header>
@@ -72,6 +86,7 @@ class Message {
   void make_room(std::size_t bytes);
 
   std::unique_ptr<nl_msg, Free> message_;
+  bool question_;
 };
 
 // The attributes in a stretch of an answer, which must outlive this. Nothing is believed: an

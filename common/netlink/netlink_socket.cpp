@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
 #include <poll.h>
@@ -33,16 +32,6 @@ bool worth_repeating(int error_number) {
          error_number == EINTR || error_number == ERESTART;
 }
 
-// The types of rtnetlink(7) come in fours: new, delete, get, set.
-bool is_question(const nlmsghdr& request) {
-  return request.nlmsg_type % 4 == RTM_GETLINK % 4;
-}
-
-// Each of the flags of a dump means something else in a request that changes something.
-bool is_dump(const nlmsghdr& request) {
-  return is_question(request) && (request.nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
-}
-
 }  // namespace
 
 KernelError::KernelError(int error_number, const std::string& attempt,
@@ -59,13 +48,14 @@ void Socket::Close::operator()(nl_sock* socket) const {
 Socket::Socket(std::unique_ptr<nl_sock, Close> socket)
     : socket_(std::move(socket)), buffer_(kBufferSize) {}
 
-Socket Socket::here() {
+Socket Socket::here(Protocol protocol) {
   std::unique_ptr<nl_sock, Close> socket(::nl_socket_alloc());
   if (!socket) throw std::bad_alloc();
   // libnl would take the process ID, which is not unique where PID namespaces share a network.
   ::nl_socket_set_local_port(socket.get(), 0);
+  const int number = protocol == Protocol::kRoute ? NETLINK_ROUTE : NETLINK_NETFILTER;
   errno = 0;
-  if (const int failure = ::nl_connect(socket.get(), NETLINK_ROUTE); failure < 0) {
+  if (const int failure = ::nl_connect(socket.get(), number); failure < 0) {
     throw SystemError(errno != 0 ? errno : EPROTO, "open netlink socket");
   }
 
@@ -110,7 +100,7 @@ bool Socket::try_change(Message& message, const std::string& attempt,
 }
 
 Outcome Socket::exchange(Message& message, const std::string& attempt) {
-  if (!is_question(*message.header())) message.header()->nlmsg_flags |= NLM_F_ACK;
+  if (!message.is_question()) message.header()->nlmsg_flags |= NLM_F_ACK;
 
   const Deadline deadline = Deadline::in(kPatience);
   int pause = kFirstPauseMs;
@@ -145,7 +135,7 @@ Reply Socket::exchange_once(Message& message, const std::string& attempt) {
   request->nlmsg_seq = ++sequence_;
   request->nlmsg_pid = 0;  // the kernel fills in the port of the socket
 
-  Reply reply{.single = is_question(*request) && !is_dump(*request)};
+  Reply reply{.single = message.is_question() && !message.is_dump()};
   sockaddr_nl kernel{};
   kernel.nl_family = AF_NETLINK;
   if (::sendto(fd(), request, request->nlmsg_len, 0, reinterpret_cast<sockaddr*>(&kernel),

@@ -1,4 +1,4 @@
-// A connection to the routing part of one kernel network namespace (rtnetlink(7)).
+// A connection to one kernel network namespace: to its routing part (rtnetlink(7)) or to netfilter.
 //
 // A socket is opened once, inside the namespace, and stays there; the first argument of every
 // function in this folder then says where it happens.
@@ -41,10 +41,12 @@ class KernelError : public SystemError {
       : SystemError(error_number, attempt, words) {}
 };
 
+enum class Protocol { kRoute, kNetfilter };
+
 class Socket {
  public:
   // In the namespace of this thread. Throws SystemError.
-  static Socket here();
+  static Socket here(Protocol protocol = Protocol::kRoute);
   static Socket in(const netns::Netns& netns);
 
   // Sends a request and takes all answers to it, of a dump too. Throws KernelError if the kernel
