@@ -85,7 +85,7 @@ std::optional<SourceRange> parse_source(const json::Reader& snat, Family family)
 template <typename Keys>
 void parse_keys(const Keys& keys, Config& config) {
   config.skipped = parse_networks(keys["nonMasqueradeCIDRs"]);
-  if (keys["masqueradeCIDRs"].present()) config.only = parse_networks(keys["masqueradeCIDRs"]);
+  config.only = parse_networks(keys["masqueradeCIDRs"]);
   for (const json::Reader& element : keys["outInterfaces"].elements()) {
     config.out_interfaces.push_back(parse_interface(element));
   }
@@ -111,6 +111,12 @@ bool parse_switch(const json::Reader& key, Config& config) {
 
 std::string SourceRange::text() const {
   return first == last ? first.text() : fmt::format("{}-{}", first.text(), last.text());
+}
+
+bool Config::is_on(Family family) const {
+  const bool chosen = family == Family::kIpv4 ? ipv4 : ipv6;
+  return chosen &&
+         (only.empty() || std::ranges::find(only, family, &inet::Network::family) != only.end());
 }
 
 std::optional<Config> parse_ip_masq(const NetConf& conf) {

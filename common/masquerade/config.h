@@ -30,8 +30,8 @@ struct Config {
   netfilter::Backend backend = netfilter::Backend::kAuto;
 
   // Destinations. The container's own subnet and multicast are never masqueraded.
-  std::vector<inet::Network> skipped = {};              // nonMasqueradeCIDRs, without host bits
-  std::optional<std::vector<inet::Network>> only = {};  // masqueradeCIDRs, without host bits
+  std::vector<inet::Network> skipped = {};  // nonMasqueradeCIDRs, without host bits
+  std::vector<inet::Network> only = {};     // masqueradeCIDRs, without host bits; empty: any
   // A name that ends in '+' stands for all that begin so. Empty: any.
   std::vector<std::string> out_interfaces = {};
 
@@ -44,7 +44,8 @@ struct Config {
   std::optional<bool> fully_random = {};
   std::optional<bool> drop_invalid = {};
 
-  bool is_on(inet::Family family) const { return family == inet::Family::kIpv4 ? ipv4 : ipv6; }
+  // Whether any destination of the family is masqueraded.
+  bool is_on(inet::Family family) const;
   const std::optional<SourceRange>& snat(inet::Family family) const {
     return family == inet::Family::kIpv4 ? snat_ipv4 : snat_ipv6;
   }
