@@ -255,6 +255,8 @@ std::vector<Element> name_elements(const std::vector<std::string>& names) {
     }
   }
   std::vector<Element> elements;
+  // As nft(8) wants to see it: what lies below is a range that ends here.
+  if (!merged.empty()) elements.push_back({.key = name_bytes(0), .interval_end = true});
   for (const auto& [first, beyond] : merged) {
     elements.push_back({.key = name_bytes(first)});
     elements.push_back({.key = name_bytes(beyond), .interval_end = true});
