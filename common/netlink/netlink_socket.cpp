@@ -100,6 +100,15 @@ bool Socket::try_change(Message& message, const std::string& attempt,
 }
 
 Outcome Socket::exchange(Message& message, const std::string& attempt) {
+  return exchange(message, attempt, nullptr);
+}
+
+Outcome Socket::visit(Message& message, const std::string& attempt, const AnswerVisitor& visitor) {
+  return exchange(message, attempt, &visitor);
+}
+
+Outcome Socket::exchange(Message& message, const std::string& attempt,
+                         const AnswerVisitor* visitor) {
   if (!message.is_question()) message.header()->nlmsg_flags |= NLM_F_ACK;
 
   const Deadline deadline = Deadline::in(kPatience);
@@ -107,7 +116,7 @@ Outcome Socket::exchange(Message& message, const std::string& attempt) {
   int interruptions = 0;
   bool answer_was_lost = false;
   for (;;) {
-    Reply reply = exchange_once(message, attempt);
+    Reply reply = exchange_once(message, attempt, visitor);
     if (reply.interrupted) {
       if (++interruptions == kDumpAttempts) {
         throw Busy(fmt::format("{}: the answer changed while it was read", attempt));
@@ -130,12 +139,13 @@ Outcome Socket::exchange(Message& message, const std::string& attempt) {
   }
 }
 
-Reply Socket::exchange_once(Message& message, const std::string& attempt) {
+Reply Socket::exchange_once(Message& message, const std::string& attempt,
+                            const AnswerVisitor* visitor) {
   nlmsghdr* request = message.header();
   request->nlmsg_seq = ++sequence_;
   request->nlmsg_pid = 0;  // the kernel fills in the port of the socket
 
-  Reply reply{.single = message.is_question() && !message.is_dump()};
+  Reply reply{.single = message.is_question() && !message.is_dump(), .visitor = visitor};
   sockaddr_nl kernel{};
   kernel.nl_family = AF_NETLINK;
   if (::sendto(fd(), request, request->nlmsg_len, 0, reinterpret_cast<sockaddr*>(&kernel),

@@ -59,11 +59,15 @@ class Socket {
 
   // The same, with every refusal as an answer.
   //
-  // All three repeat what may work a little later: an interrupted system call; EBUSY, EAGAIN,
+  // All of them repeat what may work a little later: an interrupted system call; EBUSY, EAGAIN,
   // ENOBUFS and the like with growing pauses for 5 s in all; a dump that changed while it was read
   // (NLM_F_DUMP_INTR), 10 times. After that they throw Busy. They throw Busy as well if a lost
   // answer leaves open whether this process or another one made what now exists.
   Outcome exchange(Message& message, const std::string& attempt);
+
+  // The same for a list that may be too long to hold: `visitor` gets each answer as it arrives, and
+  // once more if the list is read again.
+  Outcome visit(Message& message, const std::string& attempt, const AnswerVisitor& visitor);
 
   // For poll(2), and for what belongs to a socket only, such as multicast groups.
   int fd() const;
@@ -74,7 +78,8 @@ class Socket {
   };
 
   explicit Socket(std::unique_ptr<nl_sock, Close> socket);
-  Reply exchange_once(Message& message, const std::string& attempt);
+  Outcome exchange(Message& message, const std::string& attempt, const AnswerVisitor* visitor);
+  Reply exchange_once(Message& message, const std::string& attempt, const AnswerVisitor* visitor);
 
   std::unique_ptr<nl_sock, Close> socket_;
   std::vector<std::byte> buffer_;

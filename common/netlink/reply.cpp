@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "base/text.h"
 #include "netlink/message.h"
@@ -66,12 +67,18 @@ void Reply::take(std::span<const std::byte> datagram, std::uint32_t sequence) {
         complete = true;
         return;
       }
-      default:
-        outcome.answers.push_back({header->nlmsg_type, {payload.begin(), payload.end()}});
+      default: {
+        Answer answer{header->nlmsg_type, {payload.begin(), payload.end()}};
+        if (visitor != nullptr) {
+          (*visitor)(answer);
+        } else {
+          outcome.answers.push_back(std::move(answer));
+        }
         if (single) {
           complete = true;
           return;
         }
+      }
     }
   }
 }

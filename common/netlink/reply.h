@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,9 +24,13 @@ struct Outcome {
   std::vector<Answer> answers = {};
 };
 
+using AnswerVisitor = std::function<void(const Answer& answer)>;
+
 struct Reply {
   // The first answer is the end, not an acknowledgement or NLMSG_DONE: a question for one object.
   bool single = false;
+  // Gets the answers in place of `outcome`.
+  const AnswerVisitor* visitor = nullptr;
   Outcome outcome = {};
   // The end has been seen.
   bool complete = false;

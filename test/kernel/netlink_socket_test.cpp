@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "netlink/address.h"
+#include "netlink/conntrack.h"
 #include "netlink/link.h"
 #include "netlink/message.h"
 #include "netlink/route.h"
@@ -220,6 +221,50 @@ TEST_CASE("a busy kernel is asked again, but not for ever", "[netlink]") {
   CHECK(get_link(socket, "lo").index == 1);
   left = 1'000'000;
   CHECK_THROWS_AS(get_link(socket, "lo"), Busy);
+}
+
+TEST_CASE("flows are deleted by a kernel that cannot choose them, and not without its module",
+          "[netlink][conntrack]") {
+  const Host host;
+  const cni::test::Inside inside(host);
+  const std::vector<FlowFilter> filters = {
+      {.family = cni::inet::Family::kIpv4, .protocol = kProtocolUdp}};
+  REQUIRE(delete_flows(filters) == 0);
+  // What the kernel says to a filter it does not take, and to a subsystem it does not have.
+  int refused = 0;
+  int left = 1;
+  const Spoilt spoilt([&](const Receive& receive) {
+    const ssize_t size = receive.really();
+    if (left-- <= 0) return size;
+    ++refused;
+    nlmsghdr header{};
+    std::memcpy(&header, receive.buffer, sizeof header);
+    header.nlmsg_type = NLMSG_ERROR;
+    const int code = -EINVAL;
+    std::memcpy(receive.buffer, &header, sizeof header);
+    std::memcpy(receive.buffer + NLMSG_HDRLEN, &code, sizeof code);
+    return size;
+  });
+  CHECK(delete_flows(filters) == 0);
+  CHECK(refused == 1);
+  left = 1'000'000;
+  CHECK(delete_flows(filters) == std::nullopt);
+}
+
+TEST_CASE("a long list is visited without being held", "[netlink][veth]") {
+  Host host;
+  Socket socket = Socket::in(Netns::open(host.path()));
+  make_veths(socket, 20);
+  Message message(RTM_GETLINK, NLM_F_DUMP);
+  message.put_header(ifinfomsg{});
+  int visited = 0;
+  const Outcome outcome = socket.visit(message, "list links", [&](const Answer& answer) {
+    CHECK(answer.type == RTM_NEWLINK);
+    ++visited;
+  });
+  CHECK(outcome.error_number == 0);
+  CHECK(outcome.answers.empty());
+  CHECK(visited == 41);
 }
 
 TEST_CASE("an answer longer than expected is asked for again", "[netlink]") {
