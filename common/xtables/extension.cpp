@@ -1,5 +1,6 @@
 #include "xtables/extension.h"
 
+#include <endian.h>
 #include <linux/in.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/xt_addrtype.h>
@@ -12,7 +13,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
 #include <type_traits>
 #include <utility>
@@ -77,10 +77,6 @@ std::optional<Info> read(std::span<const std::byte> bytes) {
   if (bytes.size() < sizeof info) return std::nullopt;
   std::memcpy(&info, bytes.data(), sizeof info);
   return info;
-}
-
-std::uint16_t big_endian(std::uint16_t value) {
-  return std::endian::native == std::endian::little ? std::byteswap(value) : value;
 }
 
 // --- ports
@@ -319,7 +315,7 @@ struct TargetEncoder {
     info.min_addr = info.max_addr = nat_address(target.address);
     if (target.port != 0) {
       info.flags |= NF_NAT_RANGE_PROTO_SPECIFIED;
-      info.min_proto.all = info.max_proto.all = big_endian(target.port);
+      info.min_proto.all = info.max_proto.all = htobe16(target.port);
     }
     return make("DNAT", 2, info);
   }
@@ -359,8 +355,8 @@ std::optional<NatRange> read_single_range(std::span<const std::byte> bytes) {
   return NatRange{.flags = range.flags,
                   .first = inet::Address::from_bytes(inet::Family::kIpv4, &range.min_ip),
                   .last = inet::Address::from_bytes(inet::Family::kIpv4, &range.max_ip),
-                  .first_port = big_endian(range.min.all),
-                  .last_port = big_endian(range.max.all)};
+                  .first_port = be16toh(range.min.all),
+                  .last_port = be16toh(range.max.all)};
 }
 
 // The beginning of nf_nat_range2 is nf_nat_range; its base port counts with a flag only.
@@ -370,8 +366,8 @@ std::optional<NatRange> read_range(inet::Family family, std::span<const std::byt
   return NatRange{.flags = info->flags,
                   .first = inet::Address::from_bytes(family, &info->min_addr),
                   .last = inet::Address::from_bytes(family, &info->max_addr),
-                  .first_port = big_endian(info->min_proto.all),
-                  .last_port = big_endian(info->max_proto.all)};
+                  .first_port = be16toh(info->min_proto.all),
+                  .last_port = be16toh(info->max_proto.all)};
 }
 
 std::optional<NatRange> read_range(inet::Family family, std::string_view name,

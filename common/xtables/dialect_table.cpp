@@ -1,0 +1,258 @@
+#include "xtables/dialect_table.h"
+
+#include <fmt/format.h>
+#include <linux/netfilter.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <iterator>
+#include <stdexcept>
+#include <utility>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "xtables/dialect_rule.h"
+
+namespace cni::xtables {
+namespace {
+
+struct BuiltIn {
+  std::string_view table;
+  std::string_view chain;
+  const char* type;
+  std::uint32_t hook;
+  std::int32_t priority;
+};
+
+// Name, type and priority as iptables-nft expects them; with others it calls the table
+// incompatible.
+constexpr std::array kBuiltIn = {
+    BuiltIn{"nat", "PREROUTING", "nat", NF_INET_PRE_ROUTING, -100},
+    BuiltIn{"nat", "INPUT", "nat", NF_INET_LOCAL_IN, 100},
+    BuiltIn{"nat", "OUTPUT", "nat", NF_INET_LOCAL_OUT, -100},
+    BuiltIn{"nat", "POSTROUTING", "nat", NF_INET_POST_ROUTING, 100},
+    BuiltIn{"filter", "INPUT", "filter", NF_INET_LOCAL_IN, 0},
+    BuiltIn{"filter", "FORWARD", "filter", NF_INET_FORWARD, 0},
+    BuiltIn{"filter", "OUTPUT", "filter", NF_INET_LOCAL_OUT, 0},
+};
+
+std::optional<nftables::Hook> find_built_in(std::string_view table, std::string_view chain) {
+  for (const BuiltIn& built_in : kBuiltIn) {
+    if (built_in.table != table || built_in.chain != chain) continue;
+    return nftables::Hook{
+        .type = built_in.type, .number = built_in.hook, .priority = built_in.priority};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+DialectTable::DialectTable(inet::Family family, std::string name,
+                           const std::vector<nftables::Chain>& chains,
+                           std::vector<nftables::Rule> rules)
+    : family_(family), name_(std::move(name)) {
+  for (const nftables::Chain& chain : chains) {
+    chains_[chain.name] = {.hook = chain.hook, .stored = true};
+  }
+  for (nftables::Rule& rule : rules) {
+    // A chain that went between the two dumps; the generation will tell.
+    const auto chain = chains_.find(rule.chain);
+    if (chain != chains_.end()) chain->second.unread.push_back(std::move(rule));
+  }
+}
+
+bool DialectTable::has_chain(const std::string& chain) const {
+  return find_chain(chain) != nullptr;
+}
+
+std::vector<std::string> DialectTable::chains() const {
+  std::vector<std::string> names;
+  for (const auto& [name, chain] : chains_) {
+    if (chain.present && !chain.hook) names.push_back(name);
+  }
+  return names;
+}
+
+const std::vector<StoredRule>& DialectTable::rules(const std::string& chain) const {
+  static const std::vector<StoredRule> kNone;
+  Chain* found = find_chain(chain);
+  if (found == nullptr) return kNone;
+  read(*found);
+  return found->rules;
+}
+
+bool DialectTable::drops_by_policy(const std::string& chain) const {
+  const Chain* found = find_chain(chain);
+  return found != nullptr && found->hook && found->hook->policy_drop;
+}
+
+void DialectTable::ensure_chain(const std::string& chain) {
+  const auto found = chains_.find(chain);
+  if (found != chains_.end()) {
+    found->second.present = true;
+  } else {
+    chains_[chain] = {.hook = find_built_in(name_, chain)};
+  }
+}
+
+void DialectTable::append(const std::string& chain, const Rule& rule) {
+  insert(chain, rules(chain).size(), rule);
+}
+
+void DialectTable::insert(const std::string& chain, std::size_t position, const Rule& rule) {
+  require_valid(rule, family_);
+  Chain& target = get_chain(chain);
+  if (position > target.rules.size()) {
+    throw std::out_of_range(
+        fmt::format("insert a rule at position {} of chain {}", position, in_quotes(chain)));
+  }
+  const auto offset = static_cast<std::ptrdiff_t>(position);
+  target.rules.insert(std::next(target.rules.begin(), offset),
+                      {.rule = rule, .jump_target = rule.jump_target(), .comment = rule.comment()});
+  target.handles.insert(std::next(target.handles.begin(), offset), 0);
+}
+
+void DialectTable::erase(const std::string& chain, std::size_t position) {
+  Chain& target = get_chain(chain);
+  if (position >= target.rules.size()) {
+    throw std::out_of_range(
+        fmt::format("erase the rule at position {} of chain {}", position, in_quotes(chain)));
+  }
+  const auto offset = static_cast<std::ptrdiff_t>(position);
+  if (target.handles[position] != 0) target.erased.push_back(target.handles[position]);
+  target.rules.erase(std::next(target.rules.begin(), offset));
+  target.handles.erase(std::next(target.handles.begin(), offset));
+}
+
+void DialectTable::flush(const std::string& chain) {
+  Chain& target = get_chain(chain);
+  std::ranges::copy_if(target.handles, std::back_inserter(target.erased),
+                       [](std::uint64_t handle) { return handle != 0; });
+  target.rules.clear();
+  target.handles.clear();
+}
+
+void DialectTable::delete_chain(const std::string& chain) {
+  if (find_built_in(name_, chain)) {
+    throw std::invalid_argument(fmt::format("chain {} is built in", in_quotes(chain)));
+  }
+  flush(chain);
+  get_chain(chain).present = false;
+}
+
+bool DialectTable::changed() const {
+  return std::ranges::any_of(chains_, [](const auto& entry) {
+    const Chain& chain = entry.second;
+    return chain.stored != chain.present || !chain.erased.empty() ||
+           std::ranges::count(chain.handles, 0U) != 0;
+  });
+}
+
+bool DialectTable::empty() const {
+  return std::ranges::none_of(chains_, [](const auto& entry) { return entry.second.present; });
+}
+
+std::string DialectTable::text() const {
+  return fmt::format("table \"{} {}\" of iptables", family_ == inet::Family::kIpv4 ? "ip" : "ip6",
+                     name_);
+}
+
+nftables::Batch DialectTable::batch() const {
+  nftables::Batch batch;
+  const auto is_new = [](const auto& entry) {
+    return entry.second.present && !entry.second.stored;
+  };
+  if (std::ranges::any_of(chains_, is_new)) batch.ensure_table({.id = id()});
+  for (const auto& [name, chain] : chains_) {
+    if (!chain.present || chain.stored) continue;
+    batch.ensure_chain({.table = id(), .name = name, .hook = chain.hook});
+  }
+  for (const auto& [name, chain] : chains_) add_erasures(batch, name, chain);
+  for (const auto& [name, chain] : chains_) add_rules(batch, name, chain);
+  for (const auto& [name, chain] : chains_) {
+    if (chain.stored && !chain.present) batch.delete_chain(id(), name);
+  }
+  return batch;
+}
+
+std::vector<nftables::Rule> DialectTable::new_rules() const {
+  std::vector<nftables::Rule> rules;
+  for (const auto& [name, chain] : chains_) {
+    for (std::size_t i = 0; i < chain.handles.size(); ++i) {
+      if (chain.handles[i] == 0) {
+        rules.push_back(encode_dialect(family_, name_, name, *chain.rules[i].rule));
+      }
+    }
+  }
+  return rules;
+}
+
+bool DialectTable::makes_nat_chain() const {
+  return std::ranges::any_of(chains_, [](const auto& entry) {
+    const Chain& chain = entry.second;
+    return !chain.stored && chain.hook && chain.hook->type == "nat";
+  });
+}
+
+DialectTable::Chain* DialectTable::find_chain(const std::string& name) const {
+  const auto found = chains_.find(name);
+  return found == chains_.end() || !found->second.present ? nullptr : &found->second;
+}
+
+DialectTable::Chain& DialectTable::get_chain(const std::string& name) {
+  if (find_built_in(name_, name)) ensure_chain(name);
+  Chain* chain = find_chain(name);
+  if (chain == nullptr) {
+    throw SystemError(ENOENT, fmt::format("use chain {} of {}", in_quotes(name), text()));
+  }
+  read(*chain);
+  return *chain;
+}
+
+void DialectTable::read(Chain& chain) const {
+  for (const nftables::Rule& rule : chain.unread) {
+    chain.rules.push_back(decode_dialect(family_, rule));
+    chain.handles.push_back(rule.handle);
+  }
+  chain.unread.clear();
+}
+
+nftables::TableId DialectTable::id() const {
+  return {.family = nftables::table_family(family_), .name = name_};
+}
+
+void DialectTable::add_erasures(nftables::Batch& batch, const std::string& name,
+                                const Chain& chain) const {
+  if (!chain.stored || chain.erased.empty()) return;
+  const auto kept =
+      std::ranges::any_of(chain.handles, [](std::uint64_t handle) { return handle != 0; });
+  if (!kept) {
+    batch.flush_chain(id(), name);
+    return;
+  }
+  for (const std::uint64_t handle : chain.erased) batch.delete_rule(id(), name, handle);
+}
+
+void DialectTable::add_rules(nftables::Batch& batch, const std::string& name,
+                             const Chain& chain) const {
+  // A new rule goes before the next old one, in order; without one, to the end.
+  auto next = chain.handles.begin();
+  for (auto handle = chain.handles.begin(); handle != chain.handles.end(); ++handle) {
+    if (*handle != 0) continue;
+    if (next <= handle) {
+      next =
+          std::find_if(handle, chain.handles.end(), [](std::uint64_t other) { return other != 0; });
+    }
+    const StoredRule& stored =
+        chain.rules[static_cast<std::size_t>(std::distance(chain.handles.begin(), handle))];
+    const nftables::Rule rule = encode_dialect(family_, name_, name, *stored.rule);
+    if (next == chain.handles.end()) {
+      batch.append_rule(rule);
+    } else {
+      batch.insert_rule_before(rule, *next);
+    }
+  }
+}
+
+}  // namespace cni::xtables
