@@ -61,6 +61,15 @@ static_assert(sizeof(nf_nat_range2) == 44);
 static_assert(sizeof(nf_nat_range) == 40);
 static_assert(sizeof(nf_nat_ipv4_multi_range_compat) == 20);
 
+// With zeros between and after its members too, which iptables compares.
+template <typename Info>
+Info zeroed() {
+  static_assert(std::is_trivially_copyable_v<Info>);
+  Info info;
+  std::memset(&info, 0, sizeof info);
+  return info;
+}
+
 template <typename Info>
 Extension make(std::string name, std::uint8_t revision, const Info& info) {
   static_assert(std::is_trivially_copyable_v<Info>);
@@ -91,7 +100,7 @@ template <typename Info>
 Info tcp_or_udp(const Rule& rule) {
   const PortRange source = rule.source_ports.value_or(kAllPorts);
   const PortRange destination = rule.destination_ports.value_or(kAllPorts);
-  Info info{};
+  auto info = zeroed<Info>();
   info.spts[0] = source.first;
   info.spts[1] = source.last;
   info.dpts[0] = destination.first;
@@ -100,7 +109,7 @@ Info tcp_or_udp(const Rule& rule) {
 }
 
 SctpInfo sctp(const Rule& rule) {
-  SctpInfo info{};
+  auto info = zeroed<SctpInfo>();
   if (rule.destination_ports) {
     info.destination = {rule.destination_ports->first, rule.destination_ports->last};
     info.flags |= kSctpDestinationPorts;
@@ -168,7 +177,7 @@ bool decode_ports(std::string_view name, std::uint32_t revision, std::span<const
 
 struct MatchEncoder {
   Extension operator()(const Comment& comment) const {
-    xt_comment_info info{};
+    auto info = zeroed<xt_comment_info>();
     std::memcpy(info.comment, comment.text.data(),
                 std::min(comment.text.size(), sizeof info.comment - 1));
     return make("comment", 0, info);
@@ -178,7 +187,7 @@ struct MatchEncoder {
                 xt_addrtype_info_v1{.source = 0, .dest = 1 << RTN_LOCAL, .flags = 0});
   }
   Extension operator()(const DestinationPorts& match) const {
-    xt_multiport_v1 info{};
+    auto info = zeroed<xt_multiport_v1>();
     info.flags = XT_MULTIPORT_DESTINATION;
     info.count =
         static_cast<std::uint8_t>(std::min<std::size_t>(match.ports.size(), XT_MULTI_PORTS));
@@ -186,10 +195,13 @@ struct MatchEncoder {
     return make("multiport", 1, info);
   }
   Extension operator()(const MarkMatch& match) const {
-    return make("mark", 1, xt_mark_mtinfo1{.mark = match.value, .mask = match.mask, .invert = 0});
+    auto info = zeroed<xt_mark_mtinfo1>();
+    info.mark = match.value;
+    info.mask = match.mask;
+    return make("mark", 1, info);
   }
   Extension operator()(const ConntrackState& match) const {
-    xt_conntrack_mtinfo3 info{};
+    auto info = zeroed<xt_conntrack_mtinfo3>();
     info.match_flags = XT_CONNTRACK_STATE;
     info.state_mask = match.states;
     return make("conntrack", 3, info);
@@ -291,7 +303,7 @@ std::uint32_t flags_of(const SourceNat& target) {
 
 // With one range, which is all that the kernel still takes.
 nf_nat_ipv4_multi_range_compat one_range(std::uint32_t flags, __be32 first, __be32 last) {
-  nf_nat_ipv4_multi_range_compat info{};
+  auto info = zeroed<nf_nat_ipv4_multi_range_compat>();
   info.rangesize = 1;
   info.range[0].flags = flags;
   info.range[0].min_ip = first;
@@ -310,7 +322,7 @@ struct TargetEncoder {
     return make("MARK", 2, xt_mark_tginfo2{.mark = target.value, .mask = target.mask});
   }
   std::optional<Extension> operator()(const DestinationNat& target) const {
-    nf_nat_range2 info{};
+    auto info = zeroed<nf_nat_range2>();
     info.flags = NF_NAT_RANGE_MAP_IPS;
     info.min_addr = info.max_addr = nat_address(target.address);
     if (target.port != 0) {
@@ -324,7 +336,7 @@ struct TargetEncoder {
       return make("SNAT", 0,
                   one_range(flags_of(target), nat_ipv4(target.first), nat_ipv4(target.last)));
     }
-    nf_nat_range info{};
+    auto info = zeroed<nf_nat_range>();
     info.flags = flags_of(target);
     info.min_addr = nat_address(target.first);
     info.max_addr = nat_address(target.last);
@@ -333,7 +345,7 @@ struct TargetEncoder {
   std::optional<Extension> operator()(const Masquerade& target) const {
     const std::uint32_t flags = target.fully_random ? NF_NAT_RANGE_PROTO_RANDOM_FULLY : 0;
     if (family == inet::Family::kIpv4) return make("MASQUERADE", 0, one_range(flags, 0, 0));
-    nf_nat_range info{};
+    auto info = zeroed<nf_nat_range>();
     info.flags = flags;
     return make("MASQUERADE", 0, info);
   }
