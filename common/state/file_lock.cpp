@@ -123,4 +123,13 @@ std::optional<FileLock> FileLock::find(const std::string& path, Mode mode,
   return FileLock(std::move(fd));
 }
 
+FileLock FileLock::acquire_of_others(const std::string& path, mode_t file_mode,
+                                     std::chrono::milliseconds wait) {
+  // O_NONBLOCK: a FIFO would wait for a writer.
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, file_mode));
+  if (!fd) throw_io_errno(fmt::format("open lock {}", path));
+  lock(fd.get(), Mode::kExclusive, wait, path);
+  return FileLock(std::move(fd));
+}
+
 }  // namespace cni::state

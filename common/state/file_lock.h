@@ -2,6 +2,8 @@
 // the file is never written, renamed over or deleted.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <optional>
 #include <string>
@@ -26,6 +28,12 @@ class FileLock {
   // The same without making the file; nothing if it is not there.
   static std::optional<FileLock> find(const std::string& path, Mode mode = Mode::kShared,
                                       std::chrono::milliseconds wait = kDefaultWait);
+
+  // The lock of programs that are not ours, as they take it: links are followed, whatever is there
+  // is locked, and a file that is not there is made with `file_mode` minus umask. Otherwise as
+  // acquire().
+  static FileLock acquire_of_others(const std::string& path, mode_t file_mode,
+                                    std::chrono::milliseconds wait);
 
  private:
   explicit FileLock(UniqueFd fd) : fd_(std::move(fd)) {}
