@@ -2,16 +2,24 @@
 // replaced whole.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <libiptc/libip6tc.h>
 #include <libiptc/libiptc.h>
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
 #include <set>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -19,6 +27,12 @@
 #include "state/file_lock.h"
 #include "xtables/extension.h"
 #include "xtables/table.h"
+
+// Unlike its sister this header does not say that its functions are C. What it includes is there
+// already.
+extern "C" {
+#include <libiptc/libip6tc.h>
+}
 
 namespace cni::xtables {
 namespace {
@@ -151,9 +165,6 @@ void put_interface(const std::optional<InterfaceMatch>& match, std::span<char> n
                    std::uint8_t inversion) {
   if (!match) return;
   const std::string& wanted = match->name;
-  if (wanted.size() >= name.size()) {
-    throw SystemError(ENAMETOOLONG, fmt::format("make a rule for interface {}", wanted));
-  }
   std::ranges::copy(wanted, name.begin());
   // With the final NUL; of "eth+" only what all names begin with.
   const std::size_t compared = wanted.ends_with('+') ? wanted.size() - 1 : wanted.size() + 1;
@@ -166,9 +177,6 @@ void put_interface(const std::optional<InterfaceMatch>& match, std::span<char> n
 template <typename Piece>
 void append_piece(std::vector<std::byte>& entry, const Extension& extension) {
   Piece piece{};
-  if (extension.name.size() >= sizeof piece.u.user.name) {
-    throw SystemError(ENAMETOOLONG, fmt::format("make a rule with {}", extension.name));
-  }
   extension.name.copy(piece.u.user.name, extension.name.size());
   piece.u.user.revision = extension.revision;
   const std::size_t size = sizeof piece + extension.info.size();
@@ -364,15 +372,12 @@ class LegacyTable final : public Table {
     return result;
   }
 
-  std::vector<StoredRule> rules(const std::string& chain) const override {
-    std::vector<StoredRule> result;
-    if (!has_chain(chain)) return result;
-    const ChainLabel label(chain);
-    for (const auto* entry = Ip::first_rule(label.get(), handle()); entry != nullptr;
-         entry = Ip::next_rule(entry, handle())) {
-      result.push_back(read(*entry));
-    }
-    return result;
+  const std::vector<StoredRule>& rules(const std::string& chain) const override {
+    static const std::vector<StoredRule> kNone;
+    if (!has_chain(chain)) return kNone;
+    const auto [known, is_new] = known_rules_.try_emplace(chain);
+    if (is_new) known->second = read_chain(chain);
+    return known->second;
   }
 
   bool drops_by_policy(const std::string& chain) const override {
@@ -399,6 +404,7 @@ class LegacyTable final : public Table {
   }
 
   void insert(const std::string& chain, std::size_t position, const Rule& rule) override {
+    demand_position(chain, position, rules(chain).size());
     put(chain, rule, [&](const ChainLabel& label, const auto* entry) {
       return Ip::insert_entry(label.get(), entry, static_cast<unsigned>(position), handle());
     });
@@ -407,8 +413,11 @@ class LegacyTable final : public Table {
   void erase(const std::string& chain, std::size_t position) override {
     const std::string attempt = describe(fmt::format("delete rule {} of chain", position), chain);
     demand_chain(chain, attempt);
+    demand_position(chain, position + 1, rules(chain).size());
     demand(Ip::delete_num_entry(ChainLabel(chain).get(), static_cast<unsigned>(position), handle()),
            attempt);
+    std::vector<StoredRule>& known = known_rules_.at(chain);
+    known.erase(known.begin() + static_cast<std::ptrdiff_t>(position));
     changed_ = true;
   }
 
@@ -416,6 +425,7 @@ class LegacyTable final : public Table {
     const std::string attempt = describe("flush chain", chain);
     demand_chain(chain, attempt);
     demand(Ip::flush_entries(ChainLabel(chain).get(), handle()), attempt);
+    known_rules_.erase(chain);
     changed_ = true;
   }
 
@@ -462,6 +472,12 @@ class LegacyTable final : public Table {
     if (done == 0) throw_errno(attempt);
   }
 
+  static void demand_position(const std::string& chain, std::size_t position, std::size_t limit) {
+    if (position > limit) {
+      throw std::out_of_range(fmt::format("chain {} has {} rules only", chain, limit));
+    }
+  }
+
   void demand_chain(const std::string& chain, const std::string& attempt) const {
     if (!has_chain(chain)) throw SystemError(ENOENT, attempt);
   }
@@ -478,8 +494,19 @@ class LegacyTable final : public Table {
     demand(put_entry(ChainLabel(chain),
                      reinterpret_cast<const typename Ip::Entry*>(encoded.bytes.data())),
            attempt);
+    known_rules_.erase(chain);
     extensions_.insert(encoded.extensions.begin(), encoded.extensions.end());
     changed_ = true;
+  }
+
+  std::vector<StoredRule> read_chain(const std::string& chain) const {
+    std::vector<StoredRule> result;
+    const ChainLabel label(chain);
+    for (const auto* entry = Ip::first_rule(label.get(), handle()); entry != nullptr;
+         entry = Ip::next_rule(entry, handle())) {
+      result.push_back(read(*entry));
+    }
+    return result;
   }
 
   StoredRule read(const typename Ip::Entry& entry) const {
@@ -514,6 +541,8 @@ class LegacyTable final : public Table {
 
   std::string name_;
   std::unique_ptr<xtc_handle, Free> handle_;
+  // What rules() has read, by chain.
+  mutable std::map<std::string, std::vector<StoredRule>> known_rules_;
   bool changed_ = false;
   std::set<std::string> doomed_;  // chains to delete at commit, empty already
   std::set<std::string> extensions_;
@@ -545,9 +574,11 @@ void change_table(const std::string& name, const std::function<void(Table&)>& ch
     change(table);
     const int refusal = table.commit();
     if (refusal == 0) return;
-    if (refusal == EINVAL) ++invalid;
-    if (tries == kTries || invalid == kTriesWhenInvalid) {
+    if (refusal == EINVAL && ++invalid == kTriesWhenInvalid) {
       throw SystemError(refusal, table.describe_commit(refusal));
+    }
+    if (tries == kTries) {
+      throw Busy(table.describe_commit(refusal) + ": somebody else kept changing it");
     }
   }
 }
@@ -560,7 +591,7 @@ bool is_listed(const std::string& lines, const std::string& name) {
 // Opening a table makes it: only one that is in use is opened.
 template <typename Ip>
 std::unique_ptr<const Table> find_table(const std::string& name) {
-  constexpr std::size_t kLimit = 64 * 1024;
+  constexpr std::size_t kLimit = 65536;
   const auto names = find_file(Ip::kNames, kLimit);
   if (!names || !is_listed(*names, name)) return nullptr;
   return std::make_unique<const LegacyTable<Ip>>(name);

@@ -86,8 +86,9 @@ class Store {
 // The tables of nf_tables that iptables-nft uses.
 std::unique_ptr<Store> open_dialect();
 
-// The tables of iptables-legacy. Holds the lock of xtables (/run/xtables.lock, or XTABLES_LOCKFILE)
-// around each change, as iptables -w does, for at most `lock_wait`.
+// The tables of iptables-legacy. From its first change until its end it holds the lock of xtables
+// (/run/xtables.lock, or XTABLES_LOCKFILE), as iptables -w does, after a wait of at most
+// `lock_wait`. Stores of one thread hold it together.
 std::unique_ptr<Store> open_legacy(std::chrono::milliseconds lock_wait = std::chrono::seconds(60));
 
 }  // namespace cni::xtables

@@ -1,0 +1,684 @@
+// The store of iptables-legacy against the kernel and against iptables-legacy itself. What it has
+// in common with the other store is in xtables_store_test.cpp.
+#include <linux/netfilter_ipv4/ip_tables.h>
+#include <linux/netfilter_ipv6/ip6_tables.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+#include "state/file_lock.h"
+#include "support/child.h"
+#include "support/sandbox.h"
+#include "support/two_namespaces.h"
+#include "xtables/table.h"
+
+using namespace cni::xtables;  // NOLINT(google-build-using-namespace)
+using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
+using cni::SystemError;
+using cni::inet::Address;
+using cni::inet::Family;
+using cni::inet::Network;
+using cni::state::FileLock;
+using cni::test::Child;
+using cni::test::Host;
+using cni::test::in_child;
+using cni::test::Inside;
+using cni::test::Outcome;
+using cni::test::read_whole_file;
+using cni::test::run;
+using cni::test::run_checked;
+using cni::test::TempDirectory;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr const char* kLock = "/run/xtables.lock";
+
+std::string tool(Family family, const std::string& suffix = "") {
+  return (family == Family::kIpv4 ? "iptables-legacy" : "ip6tables-legacy") + suffix;
+}
+
+std::string names_in_use() {
+  return read_whole_file("/proc/thread-self/net/ip_tables_names") + "|" +
+         read_whole_file("/proc/thread-self/net/ip6_tables_names");
+}
+
+AddressMatch in_network(const std::string& text, bool inverted = false) {
+  return {.network = Network::parse(text).value(), .inverted = inverted};
+}
+
+Address address(const std::string& text) {
+  return Address::parse(text).value();
+}
+
+// Everything the kernel holds of a table, as it holds it.
+template <typename GetInfo, typename GetEntries>
+std::vector<std::byte> read_blob(int domain, int level, const std::string& table) {
+  const int fd = ::socket(domain, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+  GetInfo info{};
+  table.copy(info.name, sizeof info.name - 1);
+  socklen_t size = sizeof info;
+  bool read = ::getsockopt(fd, level, IPT_SO_GET_INFO, &info, &size) == 0;
+  size = static_cast<socklen_t>(sizeof(GetEntries) + info.size);
+  std::vector<std::byte> bytes(size);
+  auto* entries = reinterpret_cast<GetEntries*>(bytes.data());
+  table.copy(entries->name, sizeof entries->name - 1);
+  entries->size = info.size;
+  read = read && ::getsockopt(fd, level, IPT_SO_GET_ENTRIES, entries, &size) == 0;
+  ::close(fd);
+  if (!read) cni::throw_errno("read table " + table);
+  return bytes;
+}
+
+std::vector<std::byte> read_blob(Family family, const std::string& table) {
+  static_assert(IPT_SO_GET_INFO == IP6T_SO_GET_INFO && IPT_SO_GET_ENTRIES == IP6T_SO_GET_ENTRIES);
+  if (family == Family::kIpv4) {
+    return read_blob<ipt_getinfo, ipt_get_entries>(AF_INET, IPPROTO_IP, table);
+  }
+  return read_blob<ip6t_getinfo, ip6t_get_entries>(AF_INET6, IPPROTO_IPV6, table);
+}
+
+// A rule of ours, and how iptables-save writes it. X is a chain.
+struct Pair {
+  Family family;
+  std::string table;
+  std::string chain;
+  std::string text;
+  Rule rule;
+};
+
+std::vector<Pair> pairs() {
+  const Comment entry{R"(dnat name: "test" id: "cid0001")"};
+  constexpr auto k4 = Family::kIpv4;
+  constexpr auto k6 = Family::kIpv6;
+  return {
+      {k4,
+       "nat",
+       "PREROUTING",
+       R"(-p tcp -m comment --comment "dnat name: \"test\" id: \"cid0001\"" -m multiport --dports 8080,8083 -j X)",
+       {.protocol = IPPROTO_TCP,
+        .matches = {entry, DestinationPorts{{8080, 8083}}},
+        .target = Jump{"X"}}},
+      {k4,
+       "nat",
+       "X",
+       "-s 10.0.0.0/24 -d 192.168.0.2/32 -p tcp -m tcp --dport 8080 -j RETURN",
+       {.source = in_network("10.0.0.0/24"),
+        .destination = in_network("192.168.0.2/32"),
+        .protocol = IPPROTO_TCP,
+        .destination_ports = PortRange{8080, 8080},
+        .target = Return{}}},
+      {k4,
+       "nat",
+       "X",
+       "-p udp -m udp --sport 5:6 --dport 53 -j DNAT --to-destination 10.0.0.2:80",
+       {.protocol = IPPROTO_UDP,
+        .source_ports = PortRange{5, 6},
+        .destination_ports = PortRange{53, 53},
+        .target = DestinationNat{address("10.0.0.2"), 80}}},
+      {k4,
+       "nat",
+       "X",
+       "-p sctp -m sctp --dport 9 -j DNAT --to-destination 10.0.0.2:90",
+       {.protocol = IPPROTO_SCTP,
+        .destination_ports = PortRange{9, 9},
+        .target = DestinationNat{address("10.0.0.2"), 90}}},
+      {k4,
+       "nat",
+       "X",
+       "-m comment --comment mark -j MARK --set-xmark 0x2000/0x2000",
+       {.matches = {Comment{"mark"}}, .target = SetMark{0x2000, 0x2000}}},
+      {k4,
+       "nat",
+       "POSTROUTING",
+       "-m mark --mark 0x2000/0x2000 -j MASQUERADE",
+       {.matches = {MarkMatch{0x2000, 0x2000}}, .target = Masquerade{}}},
+      {k4,
+       "nat",
+       "POSTROUTING",
+       "! -d 224.0.0.0/4 -m comment --comment out -j MASQUERADE --random-fully",
+       {.destination = in_network("224.0.0.0/4", true),
+        .matches = {Comment{"out"}},
+        .target = Masquerade{.fully_random = true}}},
+      {k4,
+       "nat",
+       "POSTROUTING",
+       "-s 10.0.0.0/23 -o eth+ -j SNAT --to-source 192.0.2.1-192.0.2.9 --random-fully --persistent",
+       {.source = in_network("10.0.0.0/23"),
+        .out = InterfaceMatch{"eth+"},
+        .target = SourceNat{.first = address("192.0.2.1"),
+                            .last = address("192.0.2.9"),
+                            .fully_random = true,
+                            .persistent = true}}},
+      {k4,
+       "nat",
+       "OUTPUT",
+       "-m addrtype --dst-type LOCAL -j X",
+       {.matches = {ToLocalAddress{}}, .target = Jump{"X"}}},
+      {k4,
+       "filter",
+       "FORWARD",
+       "-d 10.0.0.2/32 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+       {.destination = in_network("10.0.0.2/32"),
+        .matches = {ConntrackState{6}},
+        .target = Accept{}}},
+      {k4,
+       "filter",
+       "FORWARD",
+       "-i cni0 ! -o cni0 -m comment --comment stage -j X",
+       {.in = InterfaceMatch{"cni0"},
+        .out = InterfaceMatch{"cni0", true},
+        .matches = {Comment{"stage"}},
+        .target = Jump{"X"}}},
+      {k4,
+       "filter",
+       "INPUT",
+       "! -s 127.0.0.0/8 ! -i lo -p tcp -j DROP",
+       {.source = in_network("127.0.0.0/8", true),
+        .in = InterfaceMatch{"lo", true},
+        .protocol = IPPROTO_TCP,
+        .target = Drop{}}},
+      {k6,
+       "nat",
+       "X",
+       "-s fd00::/64 -d 2001:db8::1/128 -p tcp -m tcp --dport 8080 -j DNAT --to-destination "
+       "[fd00::2]:80",
+       {.source = in_network("fd00::/64"),
+        .destination = in_network("2001:db8::1/128"),
+        .protocol = IPPROTO_TCP,
+        .destination_ports = PortRange{8080, 8080},
+        .target = DestinationNat{address("fd00::2"), 80}}},
+      {k6,
+       "nat",
+       "PREROUTING",
+       "-p sctp -m sctp --dport 9 -j X",
+       {.protocol = IPPROTO_SCTP, .destination_ports = PortRange{9, 9}, .target = Jump{"X"}}},
+      {k6,
+       "nat",
+       "PREROUTING",
+       R"(-p udp -m comment --comment "dnat name: \"test\" id: \"cid0001\"" -m multiport --dports 53 -j X)",
+       {.protocol = IPPROTO_UDP, .matches = {entry, DestinationPorts{{53}}}, .target = Jump{"X"}}},
+      {k6,
+       "nat",
+       "POSTROUTING",
+       "! -d ff00::/8 -m comment --comment out -j MASQUERADE",
+       {.destination = in_network("ff00::/8", true),
+        .matches = {Comment{"out"}},
+        .target = Masquerade{}}},
+      {k6,
+       "nat",
+       "POSTROUTING",
+       "-o eth0 -j SNAT --to-source fd00::1",
+       {.out = InterfaceMatch{"eth0"},
+        .target = SourceNat{address("fd00::1"), address("fd00::1")}}},
+      {k6,
+       "filter",
+       "FORWARD",
+       "-i cni0 ! -o cni0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+       {.in = InterfaceMatch{"cni0"},
+        .out = InterfaceMatch{"cni0", true},
+        .matches = {ConntrackState{6}},
+        .target = Accept{}}},
+  };
+}
+
+void restore(Family family, const std::string& table, const std::string& lines) {
+  run_checked({.argv = {tool(family, "-restore")},
+               .input = "*" + table + "\n:X - [0:0]\n" + lines + "COMMIT\n"});
+}
+
+// The rules of a chain in the words of iptables-save.
+std::vector<std::string> lines(const Table& table, const std::string& chain) {
+  std::vector<std::string> result;
+  for (const StoredRule& stored : table.rules(chain)) {
+    result.push_back(stored.rule ? render(*stored.rule) : "?");
+  }
+  return result;
+}
+
+Rule jump(const std::string& chain) {
+  return {.target = Jump{chain}};
+}
+
+void change_nat(const std::function<void(Table&)>& change) {
+  open_legacy()->change(Family::kIpv4, "nat", change);
+}
+
+std::string message_of(const std::function<void()>& attempt) {
+  try {
+    attempt();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+// proc(5): a process that waits for a lock has a line of its own with "->".
+bool waits_for_lock(pid_t pid) {
+  std::istringstream locks(read_whole_file("/proc/locks"));
+  for (std::string line; std::getline(locks, line);) {
+    if (line.find("-> FLOCK") != std::string::npos &&
+        line.find(" " + std::to_string(pid) + " ") != std::string::npos) {
+      return true;
+    }
+  }
+  return false;
+}
+
+Outcome list_without_waiting_long() {
+  return run({.argv = {"iptables-legacy", "-w", "1", "-t", "nat", "-S"}});
+}
+
+// By somebody who takes another lock.
+void change_without_lock(const std::string& command) {
+  run_checked(
+      {.argv = {"sh", "-c", "XTABLES_LOCKFILE=/run/other.lock iptables-legacy -t nat " + command}});
+}
+
+}  // namespace
+
+TEST_CASE("rules are written byte for byte as iptables-legacy writes them",
+          "[xtables][legacy][iptables-legacy][ipv6]") {
+  for (const Pair& pair : pairs()) {
+    INFO(pair.table << " -A " << pair.chain << " " << pair.text);
+    Host theirs;
+    Host ours;
+    std::vector<std::byte> expected;
+    {
+      const Inside inside(theirs);
+      restore(pair.family, pair.table, "-A " + pair.chain + " " + pair.text + "\n");
+      expected = read_blob(pair.family, pair.table);
+      const auto table = open_legacy()->find(pair.family, pair.table);
+      REQUIRE(table);
+      CHECK(lines(*table, pair.chain) == std::vector{pair.text});
+      CHECK(table->has_rule(pair.chain, pair.rule));
+    }
+    const Inside inside(ours);
+    open_legacy()->change(pair.family, pair.table, [&](Table& table) {
+      table.ensure_chain("X");
+      table.append(pair.chain, pair.rule);
+    });
+    CHECK(read_blob(pair.family, pair.table) == expected);
+    CHECK_THAT(run_checked({.argv = {tool(pair.family, "-save")}}),
+               Contains("-A " + pair.chain + " " + pair.text + "\n"));
+  }
+}
+
+TEST_CASE("a rule that the model has no words for keeps its place, its jump and its comment",
+          "[xtables][legacy][iptables-legacy][ipv6]") {
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    Host host;
+    const Inside inside(host);
+    restore(family, "filter",
+            "-A FORWARD -m comment --comment first -m limit --limit 1/sec -j X\n"
+            "-A FORWARD -g X\n"
+            "-A FORWARD ! -p tcp -j X\n"
+            "-A FORWARD -p tcp -m tcp --tcp-flags SYN SYN -m comment --comment second -j ACCEPT\n"
+            "-A FORWARD -m comment --comment third\n"
+            "-A FORWARD -j LOG\n"
+            "-A FORWARD -j X\n");
+    const auto table = open_legacy()->find(family, "filter");
+    REQUIRE(table);
+    CHECK(lines(*table, "FORWARD") ==
+          std::vector<std::string>{"?", "?", "?", "?", "?", "?", "-j X"});
+    std::vector<std::string> targets;
+    std::vector<std::string> comments;
+    for (const StoredRule& stored : table->rules("FORWARD")) {
+      targets.push_back(stored.jump_target);
+      comments.push_back(stored.comment);
+    }
+    CHECK(targets == std::vector<std::string>{"X", "X", "X", "", "", "", "X"});
+    CHECK(comments == std::vector<std::string>{"first", "", "", "second", "third", "", ""});
+  }
+}
+
+TEST_CASE("what others have in the table stays as it is, with its counters",
+          "[xtables][legacy][iptables-legacy]") {
+  Host host;
+  const Inside inside(host);
+  const std::string foreign =
+      "[7:420] -A POSTROUTING -m limit --limit 1/sec -j X\n[1:60] -A X -p icmp -j RETURN\n";
+  run_checked({.argv = {"iptables-legacy-restore", "-c"},
+               .input = "*nat\n:X - [0:0]\n" + foreign + "COMMIT\n"});
+  const std::string before = run_checked({.argv = {"iptables-legacy-save", "-c", "-t", "nat"}});
+  change_nat([](Table& table) {
+    table.ensure_chain("A");
+    table.insert("POSTROUTING", 0, jump("A"));
+    table.append("A", {.protocol = IPPROTO_TCP, .target = Accept{}});
+  });
+  const std::string between = run_checked({.argv = {"iptables-legacy-save", "-c", "-t", "nat"}});
+  CHECK_THAT(between, Contains("[0:0] -A POSTROUTING -j A\n[7:420] -A POSTROUTING -m limit"));
+  change_nat([](Table& table) { CHECK(table.delete_chain_if_exists("A", {"POSTROUTING"})); });
+  const auto rules = [](const std::string& text) {
+    return text.substr(text.find('*'), text.find("\nCOMMIT") - text.find('*'));
+  };
+  CHECK(rules(run_checked({.argv = {"iptables-legacy-save", "-c", "-t", "nat"}})) == rules(before));
+}
+
+TEST_CASE("changes of a legacy table are visible before they are committed",
+          "[xtables][legacy][iptables-legacy]") {
+  Host host;
+  const Inside inside(host);
+  change_nat([](Table& table) {
+    CHECK_FALSE(table.changed());
+    table.ensure_chain("POSTROUTING");
+    CHECK_FALSE(table.changed());
+    table.ensure_chain("A");
+    CHECK(table.changed());
+    CHECK(table.has_chain("A"));
+    CHECK(table.chains() == std::vector<std::string>{"A"});
+    table.append("POSTROUTING", jump("A"));
+    table.insert("POSTROUTING", 0, {.target = Return{}});
+    table.insert("POSTROUTING", 1, {.target = Masquerade{}});
+    CHECK(lines(table, "POSTROUTING") ==
+          std::vector<std::string>{"-j RETURN", "-j MASQUERADE", "-j A"});
+    table.erase("POSTROUTING", 1);
+    CHECK(lines(table, "POSTROUTING") == std::vector<std::string>{"-j RETURN", "-j A"});
+    CHECK(table.rules("POSTROUTING")[1].jump_target == "A");
+
+    // A chain may go before what jumps to it, and come back empty.
+    table.append("A", {.target = Accept{}});
+    table.delete_chain("A");
+    CHECK_FALSE(table.has_chain("A"));
+    CHECK(table.chains().empty());
+    CHECK(table.rules("A").empty());
+    CHECK_THROWS_AS(table.append("A", {.target = Accept{}}), SystemError);
+    CHECK_THROWS_AS(table.append("OUTPUT", jump("A")), SystemError);
+    table.ensure_chain("A");
+    CHECK(table.has_chain("A"));
+    table.delete_chain("A");
+    table.erase("POSTROUTING", 1);
+  });
+  const auto table = open_legacy()->find(Family::kIpv4, "nat");
+  CHECK(lines(*table, "POSTROUTING") == std::vector<std::string>{"-j RETURN"});
+  CHECK(table->chains().empty());
+}
+
+TEST_CASE("what a legacy table cannot take names the table and the chain",
+          "[xtables][legacy][iptables-legacy]") {
+  Host host;
+  const Inside inside(host);
+  change_nat([](Table& table) {
+    table.ensure_chain("A");
+    table.append("POSTROUTING", jump("A"));
+  });
+  const auto message = [](const std::function<void(Table&)>& change) {
+    return message_of([&] { change_nat(change); });
+  };
+  CHECK(
+      message([](Table& table) { table.append("A", jump("B")); }) ==
+      "add rule '-j B' to chain A of table nat of iptables-legacy, which jumps to chain B of table "
+      "nat of iptables-legacy: no such file or directory");
+  CHECK(message([](Table& table) { table.append("B", jump("A")); }) ==
+        "add rule '-j A' to chain B of table nat of iptables-legacy: no such file or directory");
+  CHECK(message([](Table& table) { table.delete_chain("A"); }) ==
+        "delete chain A of table nat of iptables-legacy: too many links");
+  CHECK(message([](Table& table) { table.ensure_chain(std::string(29, 'a')); }) ==
+        "make chain " + std::string(29, 'a') +
+            " of table nat of iptables-legacy: file name too long");
+  CHECK(message([](Table& table) { table.append("A", jump("A")); }) ==
+        "change table nat of iptables-legacy: too many levels of symbolic links");
+  // Only hooks of table nat's end: the kernel refuses this one.
+  CHECK(message([](Table& table) {
+          table.append("POSTROUTING", {.target = DestinationNat{address("10.0.0.2"), 0}});
+        }) == "change table nat of iptables-legacy: invalid argument");
+  CHECK_THROWS_AS(change_nat([](Table& table) { table.insert("A", 1, {.target = Accept{}}); }),
+                  std::out_of_range);
+  CHECK_THROWS_AS(change_nat([](Table& table) { table.erase("POSTROUTING", 1); }),
+                  std::out_of_range);
+  // Nothing of all that is left.
+  const auto table = open_legacy()->find(Family::kIpv4, "nat");
+  CHECK(table->chains() == std::vector<std::string>{"A"});
+  CHECK(lines(*table, "POSTROUTING") == std::vector<std::string>{"-j A"});
+  CHECK(table->rules("A").empty());
+}
+
+TEST_CASE("the policy of a legacy chain is read", "[xtables][legacy][iptables-legacy]") {
+  Host host;
+  const Inside inside(host);
+  host.run("iptables-legacy -P FORWARD DROP");
+  const auto table = open_legacy()->find(Family::kIpv4, "filter");
+  CHECK(table->drops_by_policy("FORWARD"));
+  CHECK_FALSE(table->drops_by_policy("INPUT"));
+  CHECK_FALSE(table->drops_by_policy("NONE"));
+}
+
+TEST_CASE("reading makes no legacy table", "[xtables][legacy][iptables-legacy][ipv6]") {
+  Host host;
+  const Inside inside(host);
+  ::unlink(kLock);
+  const auto store = open_legacy();
+  CHECK(store->kind() == StoreKind::kLegacy);
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    for (const char* name : {"nat", "filter", "mangle"}) {
+      CHECK_FALSE(store->find(family, name));
+    }
+  }
+  CHECK(names_in_use() == "|");
+  CHECK(::access(kLock, F_OK) != 0);
+
+  store->change(Family::kIpv6, "nat", [](Table& table) { CHECK(table.family() == Family::kIpv6); });
+  CHECK(names_in_use() == "|nat\n");
+  CHECK_FALSE(store->find(Family::kIpv4, "nat"));
+  CHECK(store->find(Family::kIpv6, "nat"));
+  CHECK_FALSE(store->find(Family::kIpv6, "na"));
+  CHECK(names_in_use() == "|nat\n");
+}
+
+TEST_CASE("a kernel without legacy tables is named as what is missing",
+          "[xtables][legacy][iptables-legacy]") {
+  Host host;
+  const Inside inside(host);
+  const auto message_after = [](int error_number) {
+    return in_child([&] {
+      cni::test::deny_call(SYS_getsockopt, 2, IPT_SO_GET_INFO, error_number);
+      change_nat([](Table&) {});
+      return std::string("no error");
+    });
+  };
+  CHECK(
+      message_after(ENOPROTOOPT) ==
+      "open table nat of iptables-legacy, which needs ip_tables (CONFIG_IP_NF_IPTABLES_LEGACY) in "
+      "the kernel: protocol not available");
+  CHECK(message_after(ENOENT) ==
+        "open table nat of iptables-legacy, which needs iptable_nat in the kernel: no such file or "
+        "directory");
+  CHECK(message_after(EPERM) == "open table nat of iptables-legacy: operation not permitted");
+}
+
+TEST_CASE("what the kernel lacks for a rule is among what is named",
+          "[xtables][legacy][iptables-legacy]") {
+  Host host;
+  const Inside inside(host);
+  CHECK(in_child([] {
+          cni::test::deny_call(SYS_setsockopt, 2, IPT_SO_SET_REPLACE, ENOENT);
+          change_nat([](Table& table) {
+            table.append("OUTPUT", {.matches = {ToLocalAddress{}}, .target = SetMark{1, 1}});
+          });
+          return std::string("no error");
+        }) ==
+        "change table nat of iptables-legacy, which needs the extensions MARK, addrtype in the "
+        "kernel: no such file or directory");
+}
+
+TEST_CASE("the lock of xtables keeps iptables-legacy waiting until the store is gone",
+          "[xtables][legacy][iptables-legacy]") {
+  Host host;
+  const Inside inside(host);
+  auto store = open_legacy();
+  CHECK(list_without_waiting_long().status == 0);
+  store->change(Family::kIpv4, "nat", [](Table& table) { table.ensure_chain("A"); });
+  const Outcome outcome = list_without_waiting_long();
+  CHECK(outcome.status == 4);
+  CHECK_THAT(outcome.err, Contains("holding the xtables lock"));
+
+  // Others of this thread hold it as well.
+  open_legacy(10ms)->change(Family::kIpv6, "nat", [](Table&) {});
+  auto other = open_legacy(10ms);
+  other->change(Family::kIpv4, "nat", [](Table& table) { table.ensure_chain("B"); });
+  store.reset();
+  CHECK_THROWS_AS(FileLock::acquire(kLock, FileLock::Mode::kExclusive, 10ms), cni::Busy);
+  other.reset();
+  const Outcome after = list_without_waiting_long();
+  CHECK(after.status == 0);
+  CHECK_THAT(after.out, Contains("-N A\n-N B\n"));
+}
+
+TEST_CASE("a change waits for the lock of xtables before it looks",
+          "[xtables][legacy][iptables-legacy]") {
+  Host host;
+  const Inside inside(host);
+  const TempDirectory root;
+  Child child([&] {
+    // Before, a lock of the parent would be the child's as well.
+    while (::access((root / "locked").c_str(), F_OK) != 0) std::this_thread::yield();
+    change_nat([](Table& table) {
+      if (!table.has_chain("A")) throw std::runtime_error("looked before it had the lock");
+      table.ensure_chain("B");
+    });
+    return "done";
+  });
+  std::optional<FileLock> lock = FileLock::acquire_of_others(kLock, 0600, 0ms);
+  root.write("locked", "");
+  while (!waits_for_lock(child.pid())) std::this_thread::yield();
+  CHECK(names_in_use() == "|");
+  change_without_lock("-N A");
+  lock.reset();
+  CHECK(child.wait() == "done");
+}
+
+TEST_CASE("the wait for the lock of xtables has an end", "[xtables][legacy][iptables-legacy]") {
+  Host host;
+  const Inside inside(host);
+  const FileLock lock = FileLock::acquire_of_others(kLock, 0600, 0ms);
+  const auto attempt = [] { open_legacy(20ms)->change(Family::kIpv4, "nat", [](Table&) {}); };
+  CHECK_THROWS_AS(attempt(), cni::Busy);
+  CHECK(message_of(attempt) == "lock /run/xtables.lock: still held by another process after 20 ms");
+  CHECK(names_in_use() == "|");
+}
+
+TEST_CASE("the lock of xtables is the file that iptables takes",
+          "[xtables][legacy][iptables-legacy]") {
+  Host host;
+  const Inside inside(host);
+  const TempDirectory root;
+  const auto change_with = [](const std::string& variable) {
+    return in_child([&] {
+      ::umask(0);
+      ::setenv("XTABLES_LOCKFILE", variable.c_str(), 1);
+      return message_of([] { open_legacy(20ms)->change(Family::kIpv4, "nat", [](Table&) {}); });
+    });
+  };
+  ::unlink(kLock);
+  CHECK(change_with(root / "lock") == "no error");
+  CHECK(::access(kLock, F_OK) != 0);
+  struct stat status{};
+  REQUIRE(::stat((root / "lock").c_str(), &status) == 0);
+  CHECK(status.st_mode == (S_IFREG | 0600));
+
+  // iptables follows a link.
+  std::filesystem::create_symlink("lock", root / "link");
+  const FileLock lock = FileLock::acquire(root / "lock");
+  CHECK(change_with(root / "link") ==
+        "lock " + (root / "link") + ": still held by another process after 20 ms");
+  CHECK(change_with("") == "no error");
+  CHECK(::access(kLock, F_OK) == 0);
+
+  CHECK(change_with(root / "a/lock") ==
+        "open lock " + (root / "a/lock") + ": no such file or directory");
+}
+
+TEST_CASE("a table that others change without the lock is read again",
+          "[xtables][legacy][iptables-legacy]") {
+  Host host;
+  const Inside inside(host);
+  int calls = 0;
+  change_nat([&](Table& table) {
+    if (++calls == 1) {
+      CHECK_FALSE(table.has_chain("THEIRS"));
+      change_without_lock("-N THEIRS");
+    }
+    table.ensure_chain("OURS");
+  });
+  CHECK(calls == 2);
+  const auto table = open_legacy()->find(Family::kIpv4, "nat");
+  CHECK(table->has_chain("THEIRS"));
+  CHECK(table->has_chain("OURS"));
+
+  CHECK(in_child([] {
+          cni::test::deny_call(SYS_setsockopt, 2, IPT_SO_SET_REPLACE, EAGAIN);
+          try {
+            change_nat([](Table& changed) { changed.ensure_chain("NEVER"); });
+          } catch (const cni::Busy& error) {
+            return std::string(error.what());
+          }
+          return std::string("no error");
+        }) == "change table nat of iptables-legacy: somebody else kept changing it");
+}
+
+TEST_CASE("20 writers at once lose nothing of each other", "[xtables][legacy][iptables-legacy]") {
+  Host host;
+  const Inside inside(host);
+  constexpr std::size_t kWriters = 20;
+  const auto chain_of = [](std::size_t writer) { return "CNI-DN-" + std::to_string(writer); };
+  const auto run_all = [&](const std::function<void(std::size_t)>& work) {
+    std::vector<std::unique_ptr<Child>> children;
+    for (std::size_t writer = 0; writer < kWriters; ++writer) {
+      children.push_back(std::make_unique<Child>([&work, writer] {
+        work(writer);
+        return std::string();
+      }));
+    }
+    for (const auto& child : children) CHECK(child->wait().empty());
+  };
+  run_all([&](std::size_t writer) {
+    change_nat([&](Table& table) {
+      table.ensure_chain("SHARED");
+      table.ensure_appended("PREROUTING", jump("SHARED"));
+      table.ensure_chain(chain_of(writer));
+      table.append(chain_of(writer), {.target = Return{}});
+      table.append("SHARED", jump(chain_of(writer)));
+    });
+  });
+  auto table = open_legacy()->find(Family::kIpv4, "nat");
+  REQUIRE(table);
+  CHECK(lines(*table, "PREROUTING") == std::vector<std::string>{"-j SHARED"});
+  CHECK(table->rules("SHARED").size() == kWriters);
+  CHECK(table->chains().size() == kWriters + 1);
+
+  // Half of them go while the others are written again.
+  run_all([&](std::size_t writer) {
+    change_nat([&](Table& changed) {
+      if (writer % 2 == 0) {
+        changed.delete_chain_if_exists(chain_of(writer), {"SHARED"});
+      } else {
+        changed.flush(chain_of(writer));
+        changed.append(chain_of(writer), {.target = Accept{}});
+      }
+    });
+  });
+  table = open_legacy()->find(Family::kIpv4, "nat");
+  CHECK(table->chains().size() == kWriters / 2 + 1);
+  CHECK(table->rules("SHARED").size() == kWriters / 2);
+  for (std::size_t writer = 1; writer < kWriters; writer += 2) {
+    CHECK(lines(*table, chain_of(writer)) == std::vector<std::string>{"-j ACCEPT"});
+  }
+}
