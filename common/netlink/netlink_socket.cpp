@@ -22,6 +22,8 @@ namespace {
 
 // Larger than what the kernel puts into one message of a dump (32 KiB).
 constexpr std::size_t kBufferSize = 65536;
+// More than the kernel keeps back of a socket's buffer.
+constexpr int kSendOverhead = 4096;
 constexpr int kDumpAttempts = 10;
 constexpr std::chrono::milliseconds kPatience{5000};
 constexpr int kFirstPauseMs = 5;
@@ -136,6 +138,52 @@ Outcome Socket::exchange(Message& message, const std::string& attempt,
     }
     ::poll(nullptr, 0, std::min(pause, deadline.poll_timeout_ms()));
     pause = std::min(pause * 2, kLongestPauseMs);
+  }
+}
+
+std::uint32_t Socket::reserve_sequence(std::size_t count) {
+  const std::uint32_t first = sequence_ + 1;
+  sequence_ += static_cast<std::uint32_t>(count);
+  return first;
+}
+
+void Socket::send(std::span<const std::byte> messages, const std::string& attempt) {
+  // The kernel takes what its buffer for the socket holds; by default that is some 200 KiB.
+  int present = 0;
+  socklen_t size = sizeof present;
+  const auto needed = static_cast<int>(messages.size()) + kSendOverhead;
+  if (::getsockopt(fd(), SOL_SOCKET, SO_SNDBUF, &present, &size) == 0 && present < needed &&
+      ::setsockopt(fd(), SOL_SOCKET, SO_SNDBUFFORCE, &needed, sizeof needed) != 0) {
+    // Without the capability in the first user namespace.
+    static_cast<void>(::setsockopt(fd(), SOL_SOCKET, SO_SNDBUF, &needed, sizeof needed));
+  }
+  sockaddr_nl kernel{};
+  kernel.nl_family = AF_NETLINK;
+  while (::sendto(fd(), messages.data(), messages.size(), 0, reinterpret_cast<sockaddr*>(&kernel),
+                  sizeof kernel) < 0) {
+    if (errno != EINTR) throw KernelError(errno, attempt);
+  }
+}
+
+std::vector<Acknowledgement> Socket::receive(std::uint32_t first, std::uint32_t last,
+                                             std::vector<Answer>& answers,
+                                             const std::string& attempt) {
+  for (;;) {
+    sockaddr_nl sender{};
+    socklen_t sender_size = sizeof sender;
+    const ssize_t size = ::recvfrom(fd(), buffer_.data(), buffer_.size(), MSG_TRUNC,
+                                    reinterpret_cast<sockaddr*>(&sender), &sender_size);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0 && (errno == ENOBUFS || errno == EAGAIN)) {
+      throw Busy(fmt::format("{}: the kernel's answer was lost", attempt));
+    }
+    if (size < 0) throw KernelError(errno, attempt);
+    if (sender.nl_pid != 0) continue;  // not from the kernel
+    if (static_cast<std::size_t>(size) > buffer_.size()) {
+      throw Busy(fmt::format("{}: the kernel's answer was too long", attempt));
+    }
+    return parse_acknowledgements(std::span(buffer_).first(static_cast<std::size_t>(size)), first,
+                                  last, answers);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,16 @@ class Socket {
   // The same for a list that may be too long to hold: `visitor` gets each answer as it arrives, and
   // once more if the list is read again.
   Outcome visit(Message& message, const std::string& attempt, const AnswerVisitor& visitor);
+
+  // For messages that travel together: `count` numbers that nothing else on this socket has had,
+  // beginning with the one returned.
+  std::uint32_t reserve_sequence(std::size_t count);
+  // Any number of whole messages in one piece. Throws KernelError.
+  void send(std::span<const std::byte> messages, const std::string& attempt);
+  // Waits for the next datagram and returns what parse_acknowledgements() finds in it. Throws Busy
+  // if answers were lost.
+  std::vector<Acknowledgement> receive(std::uint32_t first, std::uint32_t last,
+                                       std::vector<Answer>& answers, const std::string& attempt);
 
   // For poll(2), and for what belongs to a socket only, such as multicast groups.
   int fd() const;

@@ -42,18 +42,44 @@ Verdict read_verdict(const nlmsghdr& header, std::span<const std::byte> payload)
   return verdict;
 }
 
-}  // namespace
-
-void Reply::take(std::span<const std::byte> datagram, std::uint32_t sequence) {
+// Visits the messages of a datagram; nothing that does not fit its own length.
+template <typename Visit>
+void for_each_message(std::span<const std::byte> datagram, const Visit& visit) {
   while (const auto header = Attributes::read_header<nlmsghdr>(datagram)) {
     if (header->nlmsg_len < NLMSG_HDRLEN || header->nlmsg_len > datagram.size()) return;
-    const auto payload = datagram.subspan(NLMSG_HDRLEN, header->nlmsg_len - NLMSG_HDRLEN);
+    if (!visit(*header, datagram.subspan(NLMSG_HDRLEN, header->nlmsg_len - NLMSG_HDRLEN))) return;
     datagram =
         datagram.subspan(std::min<std::size_t>(NLMSG_ALIGN(header->nlmsg_len), datagram.size()));
-    if (header->nlmsg_seq != sequence) continue;  // belongs to an attempt that was given up
+  }
+}
 
-    if ((header->nlmsg_flags & NLM_F_DUMP_INTR) != 0) interrupted = true;
-    switch (header->nlmsg_type) {
+}  // namespace
+
+std::vector<Acknowledgement> parse_acknowledgements(std::span<const std::byte> datagram,
+                                                    std::uint32_t first, std::uint32_t last,
+                                                    std::vector<Answer>& answers) {
+  std::vector<Acknowledgement> found;
+  for_each_message(datagram, [&](const nlmsghdr& header, std::span<const std::byte> payload) {
+    if (header.nlmsg_seq < first || header.nlmsg_seq > last) return true;
+    if (header.nlmsg_type == NLMSG_ERROR || header.nlmsg_type == NLMSG_DONE) {
+      Verdict verdict = read_verdict(header, payload);
+      found.push_back({.sequence = header.nlmsg_seq,
+                       .error_number = verdict.error_number,
+                       .explanation = std::move(verdict.explanation)});
+    } else if (header.nlmsg_type != NLMSG_NOOP) {
+      answers.push_back({header.nlmsg_type, {payload.begin(), payload.end()}});
+    }
+    return true;
+  });
+  return found;
+}
+
+void Reply::take(std::span<const std::byte> datagram, std::uint32_t sequence) {
+  for_each_message(datagram, [&](const nlmsghdr& header, std::span<const std::byte> payload) {
+    if (header.nlmsg_seq != sequence) return true;  // belongs to an attempt that was given up
+
+    if ((header.nlmsg_flags & NLM_F_DUMP_INTR) != 0) interrupted = true;
+    switch (header.nlmsg_type) {
       case NLMSG_NOOP:
         break;
       case NLMSG_OVERRUN:
@@ -61,14 +87,14 @@ void Reply::take(std::span<const std::byte> datagram, std::uint32_t sequence) {
         break;
       case NLMSG_ERROR:
       case NLMSG_DONE: {
-        Verdict verdict = read_verdict(*header, payload);
+        Verdict verdict = read_verdict(header, payload);
         outcome.error_number = verdict.error_number;
         outcome.explanation = std::move(verdict.explanation);
         complete = true;
-        return;
+        return false;
       }
       default: {
-        Answer answer{header->nlmsg_type, {payload.begin(), payload.end()}};
+        Answer answer{header.nlmsg_type, {payload.begin(), payload.end()}};
         if (visitor != nullptr) {
           (*visitor)(answer);
         } else {
@@ -76,11 +102,12 @@ void Reply::take(std::span<const std::byte> datagram, std::uint32_t sequence) {
         }
         if (single) {
           complete = true;
-          return;
+          return false;
         }
       }
     }
-  }
+    return true;
+  });
 }
 
 }  // namespace cni::netlink

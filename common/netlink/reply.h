@@ -26,6 +26,19 @@ struct Outcome {
 
 using AnswerVisitor = std::function<void(const Answer& answer)>;
 
+// How the kernel ends one of several messages that were sent together.
+struct Acknowledgement {
+  std::uint32_t sequence;
+  int error_number;
+  std::string explanation;
+};
+
+// The acknowledgements, errors and ends of dumps in one datagram, in order. Other messages are
+// added to `answers`. Only what belongs to the numbers from `first` to `last` counts.
+std::vector<Acknowledgement> parse_acknowledgements(std::span<const std::byte> datagram,
+                                                    std::uint32_t first, std::uint32_t last,
+                                                    std::vector<Answer>& answers);
+
 struct Reply {
   // The first answer is the end, not an acknowledgement or NLMSG_DONE: a question for one object.
   bool single = false;

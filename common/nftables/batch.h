@@ -42,7 +42,13 @@ class Batch {
 
  private:
   friend class Socket;
+  netlink::Message& start(std::uint8_t message, const TableId& table, std::uint16_t flags);
+  void put_rule(const Rule& rule, std::uint16_t flags, std::uint64_t before);
+  void put_elements(std::uint8_t message, const Set& set, std::span<const Element> elements,
+                    std::uint16_t flags);
+
   std::vector<netlink::Message> messages_;
+  std::uint32_t last_set_ = 0;  // the kernel wants a number for every set of a batch
 };
 
 }  // namespace cni::nftables

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -48,7 +49,8 @@ class Socket {
   std::vector<Element> find_elements(const Set& set, std::span<const Bytes> keys);
   // Nothing if there is no such set.
   std::vector<Element> list_elements(const Set& set);
-  // Whether there is at least one; reads no more than the first part of the list.
+  // Whether there is at least one; reads no more than the first part of the list. The thread is in
+  // the namespace of this socket.
   bool has_elements(const Set& set);
 
   // Whether a match or target of xtables can be used through nft_compat. May load its module.
@@ -57,6 +59,9 @@ class Socket {
 
  private:
   explicit Socket(netlink::Socket socket) : socket_(std::move(socket)) {}
+  netlink::Outcome transact(const Batch& batch, const std::string& attempt,
+                            std::optional<std::uint32_t> generation);
+
   netlink::Socket socket_;
 };
 

@@ -71,8 +71,6 @@ struct Set {
   std::vector<std::uint32_t> field_lengths = {};  // of a key of several fields, bytes
   bool interval = false;                          // elements are ranges
   bool constant = false;
-  bool anonymous = false;  // "name" is "__set%d", `id` tells it from others
-  std::uint32_t id = 0;    // within one batch
   // Of a map.
   enum class Data { kNone, kVerdict, kValue };
   Data data = Data::kNone;
