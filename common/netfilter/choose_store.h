@@ -16,11 +16,21 @@ enum class Backend { kAuto, kNftables, kIptables };
 
 enum class StoreChoice { kNative, kDialect, kLegacy };
 
-// Looks at the kernel only and changes nothing: legacy tables are opened only if they are in use
-// already (/proc/net/ip_tables_names, ip6_tables_names).
+// Changes nothing: legacy tables are opened only if they are in use already
+// (/proc/net/ip_tables_names, ip6_tables_names), and no program is run.
 //
-// `mark_chain` is a chain of table nat that the configuration names; the store that has it is
-// taken. Throws SystemError that names the missing kernel features if nothing works.
+// kAuto takes, in this order, the store
+//   - that has `mark_chain`, a chain of table nat that the configuration names;
+//   - in which there are chains of attachments by the reference suite, or of ours in its manner:
+//     the dialect if there are in both;
+//   - of our own tables, if the kernel has nf_tables;
+//   - of the legacy tables.
+// kIptables takes the store that the host's iptables works on: the first two as above, then the one
+// with a chain by which kubelet shows its choice, then what the file `iptables` in PATH, /usr/sbin
+// or /sbin is called behind its links, and without such a file the first that works, dialect or
+// legacy.
+//
+// Throws SystemError that names the missing kernel features if nothing works.
 StoreChoice choose_store(Backend backend, const std::optional<std::string>& mark_chain = {});
 
 // The stores of xtables rules that exist on this host, for what was left in them.

@@ -583,17 +583,11 @@ void change_table(const std::string& name, const std::function<void(Table&)>& ch
   }
 }
 
-bool is_listed(const std::string& lines, const std::string& name) {
-  const std::vector<std::string> names = split(lines, '\n');
-  return std::ranges::find(names, name) != names.end();
-}
-
 // Opening a table makes it: only one that is in use is opened.
 template <typename Ip>
 std::unique_ptr<const Table> find_table(const std::string& name) {
-  constexpr std::size_t kLimit = 65536;
-  const auto names = find_file(Ip::kNames, kLimit);
-  if (!names || !is_listed(*names, name)) return nullptr;
+  const auto names = find_legacy_tables(Ip::kFamily);
+  if (!names || std::ranges::find(*names, name) == names->end()) return nullptr;
   return std::make_unique<const LegacyTable<Ip>>(name);
 }
 
@@ -623,6 +617,16 @@ class LegacyStore final : public Store {
 };
 
 }  // namespace
+
+std::optional<std::vector<std::string>> find_legacy_tables(inet::Family family) {
+  constexpr std::size_t kLimit = 65536;
+  const bool ipv4 = family == inet::Family::kIpv4;
+  const auto lines = find_file(ipv4 ? Ip4::kNames : Ip6::kNames, kLimit);
+  if (!lines) return std::nullopt;
+  std::vector<std::string> names = split(*lines, '\n');
+  std::erase(names, "");
+  return names;
+}
 
 std::unique_ptr<Store> open_legacy(std::chrono::milliseconds lock_wait) {
   return std::make_unique<LegacyStore>(lock_wait);

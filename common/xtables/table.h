@@ -91,4 +91,8 @@ std::unique_ptr<Store> open_dialect();
 // `lock_wait`. Stores of one thread hold it together.
 std::unique_ptr<Store> open_legacy(std::chrono::milliseconds lock_wait = std::chrono::seconds(60));
 
+// The names of the legacy tables that are in use in the network namespace of this thread; nothing
+// if the kernel has none. Unlike an attempt to open one this makes none.
+std::optional<std::vector<std::string>> find_legacy_tables(inet::Family family);
+
 }  // namespace cni::xtables
