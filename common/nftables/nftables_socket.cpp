@@ -27,7 +27,7 @@ using netlink::Message;
 using netlink::Outcome;
 
 // How many questions are on the way at once: their answers have to fit into the socket's buffer.
-constexpr std::size_t kQuestionsAtOnce = 32;
+constexpr std::size_t kQuestionsAtOnce = 16;
 constexpr std::uint32_t kNfDrop = 0;  // linux/netfilter.h
 
 Message question(std::uint8_t message, Family family, std::uint16_t flags = 0) {
