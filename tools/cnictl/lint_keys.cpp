@@ -32,8 +32,32 @@ Shape range() {
                  {"gateway", address()}});
 }
 
+Shape families(const Shape& shape) {
+  return object({{"ipv4", shape}, {"ipv6", shape}, {"v4", shape}, {"v6", shape}});
+}
+
+// Of the plugin masquerade, and of "ipMasq" as an object.
+std::vector<Key> masquerade_keys() {
+  Shape snat = families(interval());
+  snat.keys.emplace_back("persistent", boolean());
+  return {{"masquerade", boolean_or(families(boolean()).keys)},
+          {"nonMasqueradeCIDRs", list(network())},
+          {"masqueradeCIDRs", list(network())},
+          {"outInterfaces", list(text_value())},
+          {"snat", snat},
+          {"fullyRandom", boolean()},
+          {"dropInvalid", boolean()},
+          {"backend", one_of({"auto", "nftables", "iptables"})}};
+}
+
+Key ip_masq() {
+  Shape shape = boolean_or(masquerade_keys());
+  for (const Key& family : families(boolean()).keys) shape.keys.push_back(family);
+  return {"ipMasq", shape};
+}
+
 Key masquerade_backend() {
-  return {"ipMasqBackend", one_of({"iptables", "nftables"})};
+  return {"ipMasqBackend", one_of({"auto", "iptables", "nftables"})};
 }
 
 Shape bandwidth_keys() {
@@ -53,7 +77,7 @@ std::vector<KnownPlugin> interface_plugins() {
                 {"isGateway", boolean()},
                 {"isDefaultGateway", boolean()},
                 {"forceAddress", boolean()},
-                {"ipMasq", boolean()},
+                ip_masq(),
                 masquerade_backend(),
                 {"mtu", integer_or(0, kMost31, "auto")},
                 {"mtuOverhead", integer(0, kMost31)},
@@ -73,7 +97,7 @@ std::vector<KnownPlugin> interface_plugins() {
       {.types = {"ptp", "veth"},
        .role = Role::kInterface,
        .ipam = IpamUse::kRequired,
-       .keys = {{"ipMasq", boolean()}, masquerade_backend(), {"mtu", integer(0, kMost31)}},
+       .keys = {ip_masq(), masquerade_backend(), {"mtu", integer(0, kMost31)}},
        .capabilities = {}},
       {.types = {"loopback"},
        .role = Role::kInterface,
@@ -148,6 +172,11 @@ std::vector<KnownPlugin> chained_plugins() {
                 {"conditionsV4", list(text_value())},
                 {"conditionsV6", list(text_value())}},
        .capabilities = {"portMappings"}},
+      {.types = {"masquerade"},
+       .role = Role::kChained,
+       .ipam = IpamUse::kNone,
+       .keys = masquerade_keys(),
+       .capabilities = {}},
       {.types = {"bandwidth"},
        .role = Role::kChained,
        .ipam = IpamUse::kNone,

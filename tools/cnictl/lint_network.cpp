@@ -199,10 +199,12 @@ void check_bridge(const json::Reader& plugin, Findings& findings) {
     findings.error(path_of(plugin, "disableContainerInterface"),
                    "an interface that stays down cannot get the addresses of ipam");
   }
-  if (is_true(plugin, "ipMasq") && !with_ipam) {
+  const bool masquerades = is_true(plugin, "ipMasq") ||
+                           (plugin["ipMasq"].present() && plugin["ipMasq"].value().is_object());
+  if (masquerades && !with_ipam) {
     findings.warning(path_of(plugin, "ipMasq"), "without ipam there is nothing to masquerade");
   }
-  if (has(plugin, "ipMasqBackend") && !is_true(plugin, "ipMasq")) {
+  if (has(plugin, "ipMasqBackend") && !masquerades) {
     findings.warning(path_of(plugin, "ipMasqBackend"), "it does nothing without \"ipMasq\": true");
   }
   check_trunk(plugin, findings);

@@ -1,8 +1,9 @@
 // bridge: joins a container to a bridge of the host by a veth pair.
 //
-// An attachment leaves on the host one veth, a port of the bridge. Its name is derived from
-// container ID and interface, and its alias says whose it is, so DEL and GC need neither stored
-// state nor the container's namespace. The bridge, its addresses and forwarding are shared and
+// An attachment leaves on the host one veth, a port of the bridge, and with ipMasq an element or a
+// rule for each address. The name of the veth is derived from container ID and interface, and its
+// alias says whose it is, as rules and elements do, so DEL and GC need neither stored state nor the
+// container's namespace. The bridge, its addresses and forwarding are shared and
 // stay.
 
 #include "attachment/announce.h"
@@ -14,6 +15,7 @@
 #include "config.h"
 #include "delegation/ipam.h"
 #include "gateway.h"
+#include "masquerade/masquerade.h"
 #include "netlink/neighbour.h"
 #include "port.h"
 #include "protocol/error.h"
@@ -76,6 +78,7 @@ Result add(const Request& request, Undo& undo) {
     result.interfaces.push_back(describe(
         netlink::get_link(host, vlan_device_name(config.bridge, config.access_vlan)), request, ""));
   }
+  if (ipam && config.masquerade) masquerade::add(request, result, *config.masquerade, undo);
   if (config.dns) result.dns = *config.dns;
   return result;
 }
@@ -119,6 +122,7 @@ void del(const Request& request) {
   BestEffort cleanup;
   const bool release_first = Ipam::releases_through_link(request);
   if (release_first) cleanup.run("release the addresses", [&] { release_addresses(request); });
+  cleanup.run("remove masquerading", [&] { masquerade::remove(request); });
   cleanup.run("delete the veth pair", [&] { delete_veth_pair(request); });
   cleanup.run("forget the neighbours", [&] { forget_neighbours(request); });
   // Last: once released, another container may get the address.
@@ -133,16 +137,24 @@ void status(const Request& request) {
   if (const auto obstacle = find_obstacle(host, config)) {
     throw Error(Code::kNotAvailable, *obstacle);
   }
+  if (ipam && config.masquerade) {
+    if (const auto obstacle = masquerade::find_obstacle(*config.masquerade)) {
+      throw Error(Code::kNotAvailable, *obstacle);
+    }
+  }
   if (ipam) ipam->status(request);
 }
 
 void gc(const Request& request) {
+  const auto valid = [&] {
+    return request.conf.find_valid_attachments().value_or(std::vector<Attachment>{});
+  };
   BestEffort collection;
+  collection.run("remove masquerading of no valid attachment",
+                 [&] { masquerade::collect(request.conf.name(), valid()); });
   collection.run("delete the veth pairs of no valid attachment", [&] {
     netlink::Socket host = netlink::Socket::here();
-    attachment::collect_host_ends(
-        host, request.conf.name(),
-        request.conf.find_valid_attachments().value_or(std::vector<Attachment>{}));
+    attachment::collect_host_ends(host, request.conf.name(), valid());
   });
   collection.run("collect addresses", [&] {
     if (const auto ipam = Ipam::find(request)) ipam->gc(request);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "attachment/check_container_link.h"
+#include "masquerade/masquerade.h"
 #include "netlink/address.h"
 #include "netlink/bridge_vlan.h"
 #include "netlink/link.h"
@@ -128,6 +129,10 @@ void check_attachment(const Request& request, const Config& config, const Result
     }
   }
   check_gateway(host, config, previous, differences);
+  const bool with_ipam = !request.conf["ipam"]["type"].string_or("").empty();
+  if (with_ipam && config.masquerade) {
+    masquerade::check(request, previous, *config.masquerade, differences);
+  }
   differences.finish();
 }
 

@@ -40,7 +40,7 @@ std::string parse_bridge_name(const json::Reader& key) {
 
 // Keys of the suite that this plugin does not serve yet must not pass unnoticed.
 void refuse_unsupported(const NetConf& conf) {
-  for (const char* key : {"ipMasq", "macspoofchk"}) {
+  for (const char* key : {"macspoofchk"}) {
     if (conf[key].bool_or(false)) {
       throw Error(
           Code::kUnsupportedField,
@@ -204,6 +204,7 @@ Config parse_config(const Request& request) {
       .access_vlan = vlans.access,
       .vlan_filtering = vlans.filtering,
       .container_mac = parse_container_mac(conf, args),
+      .masquerade = masquerade::parse_ip_masq(conf),
       .dns = parse_own_dns(conf["dns"]),
       .args = args,
   };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "inet/mac.h"
+#include "masquerade/config.h"
 #include "netlink/bridge_vlan.h"
 #include "protocol/args.h"
 #include "protocol/request.h"
@@ -40,6 +41,8 @@ struct Config {
   bool vlan_filtering;
 
   std::optional<inet::Mac> container_mac;
+  // What the container sends out of its subnet gets an address of the host. With IPAM only.
+  std::optional<masquerade::Config> masquerade;
   // Replaces that of IPAM if there is any of its keys.
   std::optional<Dns> dns;
   Args args;
