@@ -144,25 +144,20 @@ void erase_jumps(Table& table, const std::string& chain,
 // The address is ours now: what jumps for it elsewhere is of a container that is gone.
 void erase_jumps_of_others(Table& table, const std::string& own_chain,
                            const std::vector<Network>& addresses) {
+  const auto is_ours = [&](const StoredRule& stored) {
+    if (!stored.rule || !stored.comment.starts_with("name: \"")) return false;
+    const auto source = source_of(*stored.rule);
+    return source && std::ranges::any_of(addresses, [&](const Network& each) {
+             return Network::host(each.address) == *source;
+           });
+  };
   std::set<std::string> chains;
-  for (const Rule& rule : known_rules(table, kPostrouting)) {
-    const std::string chain = rule.jump_target();
-    if (is_chain_name(chain) && chain != own_chain) chains.insert(chain);
-  }
-  for (const std::string& chain : chains) {
-    const auto is_ours = [&](const StoredRule& stored) {
-      if (!stored.rule || !stored.comment.starts_with("name: \"")) return false;
-      const auto source = source_of(*stored.rule);
-      return source && std::ranges::any_of(addresses, [&](const Network& each) {
-               return Network::host(each.address) == *source;
-             });
-    };
-    if (std::ranges::any_of(table.rules(kPostrouting), [&](const StoredRule& stored) {
-          return stored.jump_target == chain && is_ours(stored);
-        })) {
-      erase_jumps(table, chain, is_ours);
+  for (const StoredRule& stored : table.rules(kPostrouting)) {
+    if (is_chain_name(stored.jump_target) && stored.jump_target != own_chain && is_ours(stored)) {
+      chains.insert(stored.jump_target);
     }
   }
+  for (const std::string& chain : chains) erase_jumps(table, chain, is_ours);
 }
 
 void append_missing(std::vector<Rule>& rules, const std::vector<Rule>& more) {
@@ -287,7 +282,11 @@ void add_to(Table& table, const Owner& owner, const std::vector<Network>& addres
   append_missing(wanted, kept_marks);
 
   table.ensure_chain(chain);
-  if (known_rules(table, chain) != wanted || table.rules(chain).size() != wanted.size()) {
+  const bool is_so = std::ranges::equal(
+      table.rules(chain), wanted, [](const StoredRule& stored, const Rule& rule) {
+        return stored.rule && xtables::same_meaning(*stored.rule, rule);
+      });
+  if (!is_so) {
     table.flush(chain);
     for (const Rule& rule : wanted) table.append(chain, rule);
   }

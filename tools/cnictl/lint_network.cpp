@@ -199,8 +199,10 @@ void check_bridge(const json::Reader& plugin, Findings& findings) {
     findings.error(path_of(plugin, "disableContainerInterface"),
                    "an interface that stays down cannot get the addresses of ipam");
   }
-  const bool masquerades = is_true(plugin, "ipMasq") ||
-                           (plugin["ipMasq"].present() && plugin["ipMasq"].value().is_object());
+  const bool masquerades = is_true(plugin, "ipMasq") || readable([&] {
+                             const json::Reader key = plugin["ipMasq"];
+                             return key.present() && key.value().is_object();
+                           });
   if (masquerades && !with_ipam) {
     findings.warning(path_of(plugin, "ipMasq"), "without ipam there is nothing to masquerade");
   }
