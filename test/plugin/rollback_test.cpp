@@ -99,8 +99,10 @@ std::vector<Failure> failures() {
        [](BridgeNetwork& net, const Attached&) { net.config["ipam"]["type"] = "bridge"; }},
       {"an MTU out of range", 7, "key \"mtu\" is -1", kNotAsked,
        [](BridgeNetwork& net, const Attached&) { net.config["mtu"] = -1; }},
-      {"a key that is not served", 2, "key \"ipMasq\" is true", kNotAsked,
-       [](BridgeNetwork& net, const Attached&) { net.config["ipMasq"] = true; }},
+      {"masquerading as an address that the host does not have", 7, "192.0.2.99", kUndone,
+       [](BridgeNetwork& net, const Attached&) {
+         net.config["ipMasq"] = {{"snat", {{"ipv4", "192.0.2.99"}}}};
+       }},
       {"automatic MTU without a default route", 11, "default route", kNotAsked,
        [](BridgeNetwork& net, const Attached&) { net.config["mtu"] = "auto"; }},
       {"CNI_ARGS that cannot be read", 7, "rubbish", kNotAsked,
