@@ -109,7 +109,6 @@ class Dialect : public Store {
   // What of the kernel the refused table would have needed; nothing if that was not the reason.
   std::optional<std::string> find_lack(const DialectTable& table, int refusal) {
     bool has_nft_compat = false;
-    bool jumps_in_vain = false;
     std::vector<std::string> lacking;
     for (const nftables::Rule& rule : table.new_rules()) {
       for (const nftables::Expression& expression : rule.expressions) {
@@ -121,14 +120,12 @@ class Dialect : public Store {
           lacking.push_back(module);
         }
       }
-      const std::string target = rule.jump_target();
-      jumps_in_vain = jumps_in_vain || (!target.empty() && !table.has_chain(target));
     }
     if (!lacking.empty()) {
       return fmt::format("{}{}", has_nft_compat ? "" : "nft_compat, or ",
                          fmt::join(lacking, " and "));
     }
-    if (refusal == ENOENT && table.makes_nat_chain() && !jumps_in_vain) return "nft_chain_nat";
+    if (refusal == ENOENT && table.makes_nat_chain()) return "nft_chain_nat";
     return std::nullopt;
   }
 

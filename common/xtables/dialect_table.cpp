@@ -11,11 +11,12 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/text.h"
 #include "xtables/dialect_rule.h"
 
 namespace cni::xtables {
 namespace {
+
+constexpr std::size_t kLongestChain = 28;
 
 struct BuiltIn {
   std::string_view table;
@@ -91,9 +92,13 @@ void DialectTable::ensure_chain(const std::string& chain) {
   const auto found = chains_.find(chain);
   if (found != chains_.end()) {
     found->second.present = true;
-  } else {
-    chains_[chain] = {.hook = find_built_in(name_, chain)};
+    return;
   }
+  // iptables-nft refuses longer names.
+  if (chain.size() > kLongestChain) {
+    throw SystemError(ENAMETOOLONG, fmt::format("make chain {} of {}", chain, text()));
+  }
+  chains_[chain] = {.hook = find_built_in(name_, chain)};
 }
 
 void DialectTable::append(const std::string& chain, const Rule& rule) {
@@ -102,10 +107,17 @@ void DialectTable::append(const std::string& chain, const Rule& rule) {
 
 void DialectTable::insert(const std::string& chain, std::size_t position, const Rule& rule) {
   require_valid(rule, family_);
+  if (find_built_in(name_, chain)) ensure_chain(chain);
   Chain& target = get_chain(chain);
+  const std::string jump = rule.jump_target();
+  if (!jump.empty() && !has_chain(jump)) {
+    throw SystemError(ENOENT,
+                      fmt::format("add rule '{}' to chain {} of {}, which jumps to chain {}",
+                                  render(rule), chain, text(), jump));
+  }
   if (position > target.rules.size()) {
     throw std::out_of_range(
-        fmt::format("insert a rule at position {} of chain {}", position, in_quotes(chain)));
+        fmt::format("insert a rule at position {} of chain {}", position, chain));
   }
   const auto offset = static_cast<std::ptrdiff_t>(position);
   target.rules.insert(std::next(target.rules.begin(), offset),
@@ -114,11 +126,11 @@ void DialectTable::insert(const std::string& chain, std::size_t position, const 
 }
 
 void DialectTable::erase(const std::string& chain, std::size_t position) {
-  Chain& target = get_chain(chain);
-  if (position >= target.rules.size()) {
+  if (position >= rules(chain).size()) {
     throw std::out_of_range(
-        fmt::format("erase the rule at position {} of chain {}", position, in_quotes(chain)));
+        fmt::format("erase the rule at position {} of chain {}", position, chain));
   }
+  Chain& target = get_chain(chain);
   const auto offset = static_cast<std::ptrdiff_t>(position);
   if (target.handles[position] != 0) target.erased.push_back(target.handles[position]);
   target.rules.erase(std::next(target.rules.begin(), offset));
@@ -126,6 +138,7 @@ void DialectTable::erase(const std::string& chain, std::size_t position) {
 }
 
 void DialectTable::flush(const std::string& chain) {
+  if (!has_chain(chain) && find_built_in(name_, chain)) return;  // nothing is in it
   Chain& target = get_chain(chain);
   std::ranges::copy_if(target.handles, std::back_inserter(target.erased),
                        [](std::uint64_t handle) { return handle != 0; });
@@ -135,7 +148,7 @@ void DialectTable::flush(const std::string& chain) {
 
 void DialectTable::delete_chain(const std::string& chain) {
   if (find_built_in(name_, chain)) {
-    throw std::invalid_argument(fmt::format("chain {} is built in", in_quotes(chain)));
+    throw SystemError(EINVAL, fmt::format("delete built-in chain {} of {}", chain, text()));
   }
   flush(chain);
   get_chain(chain).present = false;
@@ -201,10 +214,9 @@ DialectTable::Chain* DialectTable::find_chain(const std::string& name) const {
 }
 
 DialectTable::Chain& DialectTable::get_chain(const std::string& name) {
-  if (find_built_in(name_, name)) ensure_chain(name);
   Chain* chain = find_chain(name);
   if (chain == nullptr) {
-    throw SystemError(ENOENT, fmt::format("use chain {} of {}", in_quotes(name), text()));
+    throw SystemError(ENOENT, fmt::format("use chain {} of {}", name, text()));
   }
   read(*chain);
   return *chain;

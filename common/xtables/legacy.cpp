@@ -389,12 +389,12 @@ class LegacyTable final : public Table {
 
   void ensure_chain(const std::string& chain) override {
     if (has_chain(chain)) return;
-    changed_ = true;
     // It was flushed, and so it is new.
     if (doomed_.erase(chain) > 0) return;
     const std::string attempt = describe("make chain", chain);
     if (chain.size() > kLongestChain) throw SystemError(ENAMETOOLONG, attempt);
     demand(Ip::create_chain(ChainLabel(chain).get(), handle()), attempt);
+    changed_ = true;
   }
 
   void append(const std::string& chain, const Rule& rule) override {
@@ -430,6 +430,9 @@ class LegacyTable final : public Table {
   }
 
   void delete_chain(const std::string& chain) override {
+    if (Ip::builtin(ChainLabel(chain).get(), handle()) != 0) {
+      throw SystemError(EINVAL, describe("delete built-in chain", chain));
+    }
     flush(chain);
     // While something jumps to it libiptc would refuse, so it is for commit.
     doomed_.insert(chain);
@@ -483,6 +486,7 @@ class LegacyTable final : public Table {
   }
 
   void put(const std::string& chain, const Rule& rule, const auto& put_entry) {
+    require_valid(rule, family());
     const std::string attempt =
         describe(fmt::format("add rule '{}' to chain", render(rule)), chain);
     demand_chain(chain, attempt);

@@ -38,14 +38,15 @@ class Table {
   virtual bool drops_by_policy(const std::string& chain) const = 0;
 
   // Changes take effect at commit, and are visible here at once. Built-in chains are made if the
-  // store lacks them; a user chain that is not there is a SystemError with ENOENT. Rules go through
-  // require_valid(). Positions count from 0; beyond the end is std::out_of_range.
+  // store lacks them; a user chain that is not there is a SystemError with ENOENT, also as the
+  // target of a jump. Rules go through require_valid(). Positions count from 0; beyond the end is
+  // std::out_of_range.
   virtual void ensure_chain(const std::string& chain) = 0;
   virtual void append(const std::string& chain, const Rule& rule) = 0;
   virtual void insert(const std::string& chain, std::size_t position, const Rule& rule) = 0;
   virtual void erase(const std::string& chain, std::size_t position) = 0;
   virtual void flush(const std::string& chain) = 0;
-  // Of a user chain. Its rules go too. Nothing may jump to it any more at commit.
+  // EINVAL for a built-in chain. Its rules go too. Nothing may jump to it any more at commit.
   virtual void delete_chain(const std::string& chain) = 0;
 
   virtual bool changed() const = 0;
