@@ -344,6 +344,15 @@ TEST_CASE("what the kernel lacks is named, and nothing else is chosen in its pla
       "in the kernel: operation not supported");
 }
 
+TEST_CASE("nf_tables that does not serve IP is passed over",
+          "[netfilter][nftables-without-ip][iptables-legacy]") {
+  Host host;
+  const Inside inside(host);
+  CHECK(choose_automatically() == "legacy");
+  CHECK(choose({.backend = Backend::kIptables, .condition = without_program}) == "legacy");
+  CHECK(legacy_names().empty());
+}
+
 TEST_CASE("clean-up looks into the stores that the kernel has",
           "[netfilter][nftables][iptables-legacy][iptables-nft]") {
   Host host;

@@ -35,6 +35,8 @@ constexpr std::array kNeeds = {
     Need{"nftables",
          "nft add table inet t && "
          "nft 'add chain inet t c { type nat hook postrouting priority 100; }'"},
+    // nf_tables for bridges only: what a kernel has that was built without NF_TABLES_IPV4.
+    Need{"nftables-without-ip", "nft add table bridge t && ! nft add table ip t"},
     Need{"iptables-legacy",
          "iptables-legacy -t nat -S >/dev/null && ip6tables-legacy -t nat -S >/dev/null"},
     Need{"iptables-nft", "iptables-nft -t nat -A POSTROUTING -m comment --comment x -j MASQUERADE"},
