@@ -35,7 +35,6 @@ struct FoundChain {
 using FoundChains = std::vector<FoundChain>;
 
 // --- what is there
-// --------------------------------------------------------------------------------
 
 std::optional<nftables::Socket> find_nf_tables() {
   try {
@@ -155,7 +154,6 @@ class Host {
 };
 
 // --- the program iptables
-// -------------------------------------------------------------------------
 
 std::optional<std::filesystem::path> find_iptables() {
   std::vector<std::string> directories;
@@ -194,7 +192,6 @@ std::optional<StoreChoice> flavour_of_program(const Host& host) {
 }
 
 // --- the choice
-// -----------------------------------------------------------------------------------
 
 // The only one of the two for which something holds.
 std::optional<StoreChoice> one_of(bool dialect, bool legacy) {

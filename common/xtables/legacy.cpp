@@ -135,7 +135,6 @@ class ChainLabel {
 };
 
 // --- writing a rule
-// -------------------------------------------------------------------------------
 
 template <typename AddressBytes>
 AddressBytes to_kernel(const inet::Address& address) {
@@ -242,7 +241,6 @@ EncodedRule encode(const Rule& rule) {
 }
 
 // --- reading a rule
-// -------------------------------------------------------------------------------
 
 // The length of the prefix that `mask` stands for; nothing if it is no prefix.
 std::optional<int> prefix_length(const inet::Address& mask) {
@@ -338,7 +336,6 @@ std::optional<Target> read_verdict(const std::string& label) {
 }
 
 // --- a table
-// --------------------------------------------------------------------------------------
 
 template <typename Ip>
 class LegacyTable final : public Table {
@@ -349,10 +346,11 @@ class LegacyTable final : public Table {
     if (handle_) return;
     const int error_number = errno;
     std::string attempt = fmt::format("open table {} of {}", name_, Ip::kTool);
-    if (error_number == ENOPROTOOPT)
+    if (error_number == ENOPROTOOPT) {
       attempt += fmt::format(", which needs {} in the kernel", Ip::kKernelPart);
-    if (error_number == ENOENT)
+    } else if (error_number == ENOENT) {
       attempt += fmt::format(", which needs {}{} in the kernel", Ip::kTableModule, name_);
+    }
     throw SystemError(error_number, attempt);
   }
 
@@ -553,7 +551,6 @@ class LegacyTable final : public Table {
 };
 
 // --- the store
-// ------------------------------------------------------------------------------------
 
 std::string lock_path() {
   const char* path = ::secure_getenv("XTABLES_LOCKFILE");
