@@ -165,26 +165,38 @@ void Socket::send(std::span<const std::byte> messages, const std::string& attemp
   }
 }
 
-std::vector<Acknowledgement> Socket::receive(std::uint32_t first, std::uint32_t last,
-                                             std::vector<Answer>& answers,
-                                             const std::string& attempt) {
-  for (;;) {
+Together Socket::receive(std::uint32_t first, std::uint32_t last,
+                         const std::function<bool(const Together&)>& complete,
+                         const std::string& attempt) {
+  Together together;
+  int flags = MSG_TRUNC;  // tell the true length even if the buffer is too small
+  while (!complete(together)) {
     sockaddr_nl sender{};
     socklen_t sender_size = sizeof sender;
-    const ssize_t size = ::recvfrom(fd(), buffer_.data(), buffer_.size(), MSG_TRUNC,
+    const ssize_t size = ::recvfrom(fd(), buffer_.data(), buffer_.size(), flags,
                                     reinterpret_cast<sockaddr*>(&sender), &sender_size);
     if (size < 0 && errno == EINTR) continue;
-    if (size < 0 && (errno == ENOBUFS || errno == EAGAIN)) {
-      throw Busy(fmt::format("{}: the kernel's answer was lost", attempt));
+    if (size < 0 && errno == ENOBUFS) {
+      // What came before is still there to be read.
+      together.lost = true;
+      flags |= MSG_DONTWAIT;
+      continue;
+    }
+    if (size < 0 && errno == EAGAIN) {
+      together.lost = true;
+      break;
     }
     if (size < 0) throw KernelError(errno, attempt);
+    const auto length = static_cast<std::size_t>(size);
     if (sender.nl_pid != 0) continue;  // not from the kernel
-    if (static_cast<std::size_t>(size) > buffer_.size()) {
-      throw Busy(fmt::format("{}: the kernel's answer was too long", attempt));
+    together.take(std::span(buffer_).first(std::min(length, buffer_.size())), first, last);
+    if (length > buffer_.size()) {
+      together.lost = true;
+      flags |= MSG_DONTWAIT;
+      buffer_.resize(length);
     }
-    return parse_acknowledgements(std::span(buffer_).first(static_cast<std::size_t>(size)), first,
-                                  last, answers);
   }
+  return together;
 }
 
 Reply Socket::exchange_once(Message& message, const std::string& attempt,

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <span>
@@ -75,10 +76,11 @@ class Socket {
   std::uint32_t reserve_sequence(std::size_t count);
   // Any number of whole messages in one piece. Throws KernelError.
   void send(std::span<const std::byte> messages, const std::string& attempt);
-  // Waits for the next datagram and returns what parse_acknowledgements() finds in it. Throws Busy
-  // if answers were lost.
-  std::vector<Acknowledgement> receive(std::uint32_t first, std::uint32_t last,
-                                       std::vector<Answer>& answers, const std::string& attempt);
+  // What the kernel says to the messages with the numbers from `first` to `last`, until `complete`
+  // is content with it, or until answers were lost and no more are there.
+  Together receive(std::uint32_t first, std::uint32_t last,
+                   const std::function<bool(const Together&)>& complete,
+                   const std::string& attempt);
 
   // For poll(2), and for what belongs to a socket only, such as multicast groups.
   int fd() const;

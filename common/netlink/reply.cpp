@@ -55,23 +55,28 @@ void for_each_message(std::span<const std::byte> datagram, const Visit& visit) {
 
 }  // namespace
 
-std::vector<Acknowledgement> parse_acknowledgements(std::span<const std::byte> datagram,
-                                                    std::uint32_t first, std::uint32_t last,
-                                                    std::vector<Answer>& answers) {
-  std::vector<Acknowledgement> found;
+void Together::take(std::span<const std::byte> datagram, std::uint32_t first, std::uint32_t last) {
   for_each_message(datagram, [&](const nlmsghdr& header, std::span<const std::byte> payload) {
     if (header.nlmsg_seq < first || header.nlmsg_seq > last) return true;
-    if (header.nlmsg_type == NLMSG_ERROR || header.nlmsg_type == NLMSG_DONE) {
-      Verdict verdict = read_verdict(header, payload);
-      found.push_back({.sequence = header.nlmsg_seq,
-                       .error_number = verdict.error_number,
-                       .explanation = std::move(verdict.explanation)});
-    } else if (header.nlmsg_type != NLMSG_NOOP) {
-      answers.push_back({header.nlmsg_type, {payload.begin(), payload.end()}});
+    switch (header.nlmsg_type) {
+      case NLMSG_NOOP:
+        break;
+      case NLMSG_OVERRUN:
+        lost = true;
+        break;
+      case NLMSG_ERROR:
+      case NLMSG_DONE: {
+        Verdict verdict = read_verdict(header, payload);
+        ends.push_back({.sequence = header.nlmsg_seq,
+                        .error_number = verdict.error_number,
+                        .explanation = std::move(verdict.explanation)});
+        break;
+      }
+      default:
+        answers.push_back({header.nlmsg_type, {payload.begin(), payload.end()}});
     }
     return true;
   });
-  return found;
 }
 
 void Reply::take(std::span<const std::byte> datagram, std::uint32_t sequence) {

@@ -33,11 +33,17 @@ struct Acknowledgement {
   std::string explanation;
 };
 
-// The acknowledgements, errors and ends of dumps in one datagram, in order. Other messages are
-// added to `answers`. Only what belongs to the numbers from `first` to `last` counts.
-std::vector<Acknowledgement> parse_acknowledgements(std::span<const std::byte> datagram,
-                                                    std::uint32_t first, std::uint32_t last,
-                                                    std::vector<Answer>& answers);
+// The same for several messages with numbers of their own.
+struct Together {
+  // Acknowledgements, errors and ends of dumps, in the order in which they came.
+  std::vector<Acknowledgement> ends = {};
+  std::vector<Answer> answers = {};
+  // Some of both are missing.
+  bool lost = false;
+
+  // Adds what one datagram says about the messages with numbers from `first` to `last`.
+  void take(std::span<const std::byte> datagram, std::uint32_t first, std::uint32_t last);
+};
 
 struct Reply {
   // The first answer is the end, not an acknowledgement or NLMSG_DONE: a question for one object.

@@ -33,6 +33,32 @@ bool is_concatenated_interval(const Set& set) {
   return set.interval && !set.field_lengths.empty();
 }
 
+// By pieces of these types in the user data of a set nft(8) knows the order of bytes in its keys
+// and values (NFTNL_UDATA_SET_KEYBYTEORDER and NFTNL_UDATA_SET_DATABYTEORDER of libnftnl/udata.h);
+// it prints names of links as empty and numbers turned round otherwise. Of several fields it knows.
+constexpr std::uint32_t kFirstConcatenatedType = 1U << 6U;
+constexpr std::uint8_t kKeyOrderPiece = 0;
+constexpr std::uint8_t kDataOrderPiece = 1;
+constexpr std::uint32_t kHostEndian = 1;
+constexpr std::uint32_t kBigEndian = 2;
+
+void append_order(Bytes& user_data, std::uint8_t piece, std::uint32_t type) {
+  const bool in_memory_order = type == kTypeMark || type == kTypeInterfaceName;
+  append_user_data(user_data, piece, host_order(in_memory_order ? kHostEndian : kBigEndian));
+}
+
+Bytes set_user_data(const Set& set) {
+  Bytes user_data = set.user_data;
+  if (!find_user_data(user_data, kKeyOrderPiece) && set.key_type < kFirstConcatenatedType) {
+    append_order(user_data, kKeyOrderPiece, set.key_type);
+  }
+  if (set.data == Set::Data::kValue && !find_user_data(user_data, kDataOrderPiece) &&
+      set.data_type < kFirstConcatenatedType) {
+    append_order(user_data, kDataOrderPiece, set.data_type);
+  }
+  return user_data;
+}
+
 std::uint32_t set_flags(const Set& set) {
   std::uint32_t flags = 0;
   if (set.interval) flags |= NFT_SET_INTERVAL;
@@ -112,7 +138,7 @@ void Batch::ensure_set(const Set& set) {
       });
     });
   }
-  put_user_data(message, NFTA_SET_USERDATA, set.user_data);
+  put_user_data(message, NFTA_SET_USERDATA, set_user_data(set));
 }
 
 void Batch::put_rule(const Rule& rule, std::uint16_t flags, std::uint64_t before) {

@@ -28,6 +28,7 @@ using netlink::Outcome;
 
 // How many questions are on the way at once: their answers have to fit into the socket's buffer.
 constexpr std::size_t kQuestionsAtOnce = 16;
+constexpr int kListRounds = 20;
 constexpr std::uint32_t kNfDrop = 0;  // linux/netfilter.h
 
 Message question(std::uint8_t message, Family family, std::uint16_t flags = 0) {
@@ -247,16 +248,20 @@ netlink::Outcome Socket::transact(const Batch& batch, const std::string& attempt
   append(buffer, end, last + 1);
 
   socket_.send(buffer, attempt);
-  netlink::Outcome first_failure;
-  std::vector<Answer> notices;
-  for (;;) {
-    for (const netlink::Acknowledgement& one : socket_.receive(first, last, notices, attempt)) {
-      if (one.error_number != 0 && first_failure.error_number == 0) {
-        first_failure = {.error_number = one.error_number, .explanation = one.explanation};
-      }
-      if (one.sequence == first || one.sequence == last) return first_failure;
-    }
+  const netlink::Together said = socket_.receive(
+      first, last,
+      [&](const netlink::Together& so_far) {
+        return !so_far.ends.empty() &&
+               (so_far.ends.back().sequence == first || so_far.ends.back().sequence == last);
+      },
+      attempt);
+  for (const netlink::Acknowledgement& one : said.ends) {
+    if (one.error_number == 0) continue;
+    return {.error_number = one.error_number, .explanation = one.explanation};
   }
+  // Every message that is refused is answered, the first one first: there is room for that.
+  if (said.lost) throw Busy(fmt::format("{}: the kernel's answer was lost", attempt));
+  return {};
 }
 
 std::optional<Table> Socket::find_table(const TableId& table) {
@@ -338,9 +343,9 @@ std::vector<Element> Socket::find_elements(const Set& set, std::span<const Bytes
   // own; they are sent together.
   std::vector<Element> elements;
   const std::string attempt = about_elements(set);
+  std::size_t at_once = kQuestionsAtOnce;
   while (!keys.empty()) {
-    const auto part = keys.first(std::min(keys.size(), kQuestionsAtOnce));
-    keys = keys.subspan(part.size());
+    const auto part = keys.first(std::min(keys.size(), at_once));
     const std::uint32_t first = socket_.reserve_sequence(part.size());
     std::vector<std::byte> buffer;
     std::uint32_t sequence = first;
@@ -358,29 +363,40 @@ std::vector<Element> Socket::find_elements(const Set& set, std::span<const Bytes
       append(buffer, message, sequence++);
     }
     socket_.send(buffer, attempt);
-    std::size_t answered = 0;
-    std::vector<Answer> answers;
-    while (answered < part.size()) {
-      for (const netlink::Acknowledgement& one :
-           socket_.receive(first, sequence - 1, answers, attempt)) {
-        ++answered;
-        if (one.error_number != 0 && !is_absence(one.error_number)) {
-          throw KernelError(one.error_number, attempt, one.explanation);
-        }
+    const netlink::Together said = socket_.receive(
+        first, sequence - 1,
+        [&](const netlink::Together& so_far) { return so_far.ends.size() == part.size(); },
+        attempt);
+    if (said.lost) {
+      if (at_once == 1) throw Busy(fmt::format("{}: the kernel's answer was lost", attempt));
+      at_once /= 2;
+      continue;
+    }
+    for (const netlink::Acknowledgement& one : said.ends) {
+      if (one.error_number != 0 && !is_absence(one.error_number)) {
+        throw KernelError(one.error_number, attempt, one.explanation);
       }
     }
-    for (const Answer& answer : answers) parse_elements(answer, elements);
+    for (const Answer& answer : said.answers) parse_elements(answer, elements);
+    keys = keys.subspan(part.size());
   }
   return elements;
 }
 
 std::vector<Element> Socket::list_elements(const Set& set) {
-  Message message = element_question(set, NLM_F_DUMP);
-  std::vector<Element> elements;
-  for (const Answer& answer : ask(socket_, message, about_elements(set))) {
-    parse_elements(answer, elements);
+  const std::string attempt = about_elements(set);
+  // The kernel writes a long list piece by piece, and goes on where the last piece ended by
+  // counting from the start (nft_rhash_walk() in net/netfilter/nft_set_hash.c). When its hash table
+  // grows in between, which it does in the background after many additions, elements have other
+  // places: some come twice and as many not at all, without NLM_F_DUMP_INTR. A list without
+  // duplicates is whole.
+  for (int round = 0; round < kListRounds; ++round) {
+    Message message = element_question(set, NLM_F_DUMP);
+    std::vector<Element> elements;
+    for (const Answer& answer : ask(socket_, message, attempt)) parse_elements(answer, elements);
+    if (!has_duplicates(elements)) return elements;
   }
-  return elements;
+  throw Busy(fmt::format("{}: the list changed while it was read", attempt));
 }
 
 bool Socket::has_elements(const Set& set) {
@@ -392,15 +408,22 @@ bool Socket::has_elements(const Set& set) {
   std::vector<std::byte> buffer;
   append(buffer, message, number);
   own.send(buffer, attempt);
-  std::vector<Answer> answers;
-  const auto ends = own.receive(number, number, answers, attempt);
-  for (const netlink::Acknowledgement& end : ends) {
+  const netlink::Together said = own.receive(
+      number, number,
+      [](const netlink::Together& so_far) {
+        return !so_far.answers.empty() || !so_far.ends.empty();
+      },
+      attempt);
+  if (said.answers.empty() && said.lost) {
+    throw Busy(fmt::format("{}: the kernel's answer was lost", attempt));
+  }
+  for (const netlink::Acknowledgement& end : said.ends) {
     if (end.error_number != 0 && !is_absence(end.error_number)) {
       throw KernelError(end.error_number, attempt, end.explanation);
     }
   }
   std::vector<Element> elements;
-  for (const Answer& answer : answers) parse_elements(answer, elements);
+  for (const Answer& answer : said.answers) parse_elements(answer, elements);
   return !elements.empty();
 }
 

@@ -3,7 +3,9 @@
 #include <linux/netfilter/nf_tables.h>
 
 #include <algorithm>
+#include <set>
 #include <stdexcept>
+#include <tuple>
 
 #include "nftables/encoding.h"
 
@@ -44,6 +46,14 @@ std::string Rule::comment() const {
   if (!text) return {};
   const auto* begin = reinterpret_cast<const char*>(text->data());
   return {begin, std::find(begin, begin + text->size(), '\0')};
+}
+
+bool has_duplicates(std::span<const Element> elements) {
+  using Identity = std::tuple<const Bytes&, const Bytes&, bool>;
+  std::set<Identity> seen;
+  return !std::ranges::all_of(elements, [&](const Element& element) {
+    return seen.emplace(element.key, element.key_end, element.interval_end).second;
+  });
 }
 
 Bytes table_comment(const std::string& text) {

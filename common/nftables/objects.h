@@ -76,6 +76,8 @@ struct Set {
   Data data = Data::kNone;
   std::uint32_t data_length = 0;
   std::uint32_t data_type = 0;
+  // Its pieces are of other types than those of a table: 7 is the comment. Batch::ensure_set() adds
+  // those by which nft(8) knows how keys and values lie in memory.
   Bytes user_data = {};
 };
 
@@ -100,6 +102,9 @@ struct Element {
 
   friend bool operator==(const Element&, const Element&) = default;
 };
+
+// Whether two of them are the same to the kernel, by key, end of the key and kind of end.
+bool has_duplicates(std::span<const Element> elements);
 
 // User data are pieces of type (1 byte), length (1 byte) and that many bytes, at most 256 in all.
 // Type 0 is a text with final NUL, which nft(8) prints as comment; it passes over types it does not

@@ -100,6 +100,18 @@ TEST_CASE("types of fields stand side by side, 6 bits each", "[nftables]") {
   CHECK(table_family(cni::inet::Family::kIpv6) == Family::kIp6);
 }
 
+TEST_CASE("elements are the same by their keys and by being a start or an end", "[nftables]") {
+  const Element start{.key = host_order(1)};
+  const Element end{.key = host_order(1), .interval_end = true};
+  const Element range{.key = host_order(1), .key_end = host_order(5)};
+  const Element longer{.key = host_order(1), .key_end = host_order(6)};
+  CHECK_FALSE(has_duplicates({}));
+  CHECK_FALSE(has_duplicates(std::vector{start, end, range, longer}));
+  CHECK(has_duplicates(std::vector{range, start, longer, range}));
+  const Element other_value{.key = host_order(1), .user_data = element_comment("other")};
+  CHECK(has_duplicates(std::vector{start, other_value}));
+}
+
 TEST_CASE("elements go into as few messages as hold them", "[nftables]") {
   const Set set{.table = {Family::kIp4, "t"}, .name = "s", .key_length = 4};
   Batch none;
