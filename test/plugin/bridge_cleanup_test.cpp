@@ -76,11 +76,6 @@ TEST_CASE("STATUS says why ADD would not work", "[bridge][status]") {
     code = 7;
     message = "key \"mtu\" is -1";
   }
-  SECTION("a key is not served") {
-    net.config["macspoofchk"] = true;
-    code = 2;
-    message = "key \"macspoofchk\" is true";
-  }
   SECTION("there is no way out to take the MTU from") {
     net.config["mtu"] = "auto";
     message = "default route";

@@ -20,6 +20,7 @@
 #include "port.h"
 #include "protocol/error.h"
 #include "protocol/plugin.h"
+#include "spoof_check.h"
 
 namespace cni::bridge {
 namespace {
@@ -60,10 +61,15 @@ Result configure(netlink::Socket& host, netlink::Socket& container, const Reques
 Result add(const Request& request, Undo& undo) {
   const Config config = parse_config(request);
   const std::optional<Ipam> ipam = Ipam::find(request);
+  if (config.mac_spoof_check) require_room_for_spoof_check(request.attachment());
   netlink::Socket host = netlink::Socket::here();
   netlink::Socket container = netlink::Socket::in(*request.netns);
 
   const Port port = connect(host, container, request, config, undo);
+  if (config.mac_spoof_check) {
+    ensure_spoof_check(attachment::Owner::of(request), port.veth.host.name,
+                       *port.veth.container.mac, undo);
+  }
   Result result;
   if (ipam) {
     result = configure(host, container, request, config, *ipam, port, undo);
@@ -124,6 +130,8 @@ void del(const Request& request) {
   if (release_first) cleanup.run("release the addresses", [&] { release_addresses(request); });
   cleanup.run("remove masquerading", [&] { masquerade::remove(request); });
   cleanup.run("delete the veth pair", [&] { delete_veth_pair(request); });
+  // The configuration may have lost the key since.
+  cleanup.run("delete the MAC check", [&] { delete_spoof_check_if_exists(request.attachment()); });
   cleanup.run("forget the neighbours", [&] { forget_neighbours(request); });
   // Last: once released, another container may get the address.
   if (!release_first) cleanup.run("release the addresses", [&] { release_addresses(request); });
@@ -134,14 +142,12 @@ void status(const Request& request) {
   const Config config = parse_config(request);
   const std::optional<Ipam> ipam = Ipam::find(request);
   netlink::Socket host = netlink::Socket::here();
-  if (const auto obstacle = find_obstacle(host, config)) {
-    throw Error(Code::kNotAvailable, *obstacle);
+  auto obstacle = find_obstacle(host, config);
+  if (!obstacle && config.mac_spoof_check) obstacle = find_spoof_check_obstacle();
+  if (!obstacle && ipam && config.masquerade) {
+    obstacle = masquerade::find_obstacle(*config.masquerade);
   }
-  if (ipam && config.masquerade) {
-    if (const auto obstacle = masquerade::find_obstacle(*config.masquerade)) {
-      throw Error(Code::kNotAvailable, *obstacle);
-    }
-  }
+  if (obstacle) throw Error(Code::kNotAvailable, *obstacle);
   if (ipam) ipam->status(request);
 }
 
@@ -156,6 +162,8 @@ void gc(const Request& request) {
     netlink::Socket host = netlink::Socket::here();
     attachment::collect_host_ends(host, request.conf.name(), valid());
   });
+  collection.run("delete the MAC checks of no valid attachment",
+                 [&] { collect_spoof_checks(request.conf.name(), valid()); });
   collection.run("collect addresses", [&] {
     if (const auto ipam = Ipam::find(request)) ipam->gc(request);
   });

@@ -12,6 +12,7 @@
 #include "netlink/netlink_socket.h"
 #include "netns/sysctl.h"
 #include "protocol/error.h"
+#include "spoof_check.h"
 
 namespace cni::bridge {
 namespace {
@@ -64,9 +65,9 @@ void check_port_settings(netlink::Socket& host, const netlink::Link& port, const
 }
 
 // The host end is the peer of the container's end, a port of the bridge, and listed.
-void check_port(netlink::Socket& host, const netlink::Link& container, const Config& config,
-                const std::optional<netlink::Link>& bridge, const Result& previous,
-                Differences& differences) {
+void check_port(netlink::Socket& host, const netlink::Link& container, const Request& request,
+                const Config& config, const std::optional<netlink::Link>& bridge,
+                const Result& previous, Differences& differences) {
   const auto port = container.peer_index ? netlink::find_link(host, *container.peer_index)
                                          : std::optional<netlink::Link>();
   const Interface* expected = port ? find_host_interface(previous, port->name) : nullptr;
@@ -85,6 +86,9 @@ void check_port(netlink::Socket& host, const netlink::Link& container, const Con
                                 netlink::name(port->oper_state)));
   }
   check_port_settings(host, *port, config, differences);
+  if (config.mac_spoof_check && container.mac) {
+    check_spoof_check(request.attachment(), port->name, *container.mac, differences);
+  }
 }
 
 void check_gateway(netlink::Socket& host, const Config& config, const Result& previous,
@@ -124,7 +128,7 @@ void check_attachment(const Request& request, const Config& config, const Result
   if (config.container_interface) {
     const auto link = attachment::check_link(container, expected, "veth", differences);
     if (link && link->kind == "veth") {
-      check_port(host, *link, config, bridge, previous, differences);
+      check_port(host, *link, request, config, bridge, previous, differences);
       attachment::check_addresses_and_routes(container, *link, expected, previous, differences);
     }
   }

@@ -38,17 +38,6 @@ std::string parse_bridge_name(const json::Reader& key) {
   return name;
 }
 
-// Keys of the suite that this plugin does not serve yet must not pass unnoticed.
-void refuse_unsupported(const NetConf& conf) {
-  for (const char* key : {"macspoofchk"}) {
-    if (conf[key].bool_or(false)) {
-      throw Error(
-          Code::kUnsupportedField,
-          fmt::format("key \"{}\" is true, which this bridge plugin does not support", key));
-    }
-  }
-}
-
 struct Vlans {
   std::vector<netlink::PortVlan> port;
   std::uint16_t access = 0;
@@ -179,7 +168,6 @@ std::uint32_t parse_mtu_number(const json::Reader& key) {
 
 Config parse_config(const Request& request) {
   const NetConf& conf = request.conf;
-  refuse_unsupported(conf);
   const Vlans vlans = parse_vlans(conf);
   const Args args = parse_args(request);
   const json::Reader mtu = conf["mtu"];
@@ -197,6 +185,7 @@ Config parse_config(const Request& request) {
       .hairpin = conf["hairpinMode"].bool_or(false),
       .promiscuous = conf["promiscMode"].bool_or(false),
       .port_isolation = conf["portIsolation"].bool_or(false),
+      .mac_spoof_check = conf["macspoofchk"].bool_or(false),
       .detect_duplicates = conf["enabledad"].bool_or(false),
       .container_interface = !conf["disableContainerInterface"].bool_or(false),
       .vlans = vlans.port,

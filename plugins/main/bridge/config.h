@@ -28,6 +28,7 @@ struct Config {
   bool hairpin;
   bool promiscuous;
   bool port_isolation;
+  bool mac_spoof_check;
   bool detect_duplicates;
   bool container_interface;  // set it up
 

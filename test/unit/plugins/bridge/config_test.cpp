@@ -98,15 +98,6 @@ TEST_CASE("names of a bridge that no link could have", "[bridge]") {
   }
 }
 
-TEST_CASE("keys that are not served yet are refused by name and value", "[bridge]") {
-  for (const std::string key : {"macspoofchk"}) {
-    const Refusal refused = refusal('"' + key + R"(": true)");
-    CHECK(refused.code == Code::kUnsupportedField);
-    CHECK_THAT(refused.text, Catch::Contains("key \"" + key + "\"") && Catch::Contains("true"));
-    CHECK(refusal('"' + key + R"(": false)").text.empty());
-  }
-}
-
 TEST_CASE("the MTU is a number in its limits or \"auto\"", "[bridge]") {
   CHECK(parse(R"("mtu": 1400)").mtu == 1400);
   CHECK(parse(R"("mtu": 65535)").mtu == 65535);
