@@ -396,14 +396,14 @@ class LegacyTable final : public Table {
   }
 
   void append(const std::string& chain, const Rule& rule) override {
-    put(chain, rule, [&](const ChainLabel& label, const auto* entry) {
+    put(chain, std::nullopt, rule, [&](const ChainLabel& label, const auto* entry) {
       return Ip::append_entry(label.get(), entry, handle());
     });
   }
 
   void insert(const std::string& chain, std::size_t position, const Rule& rule) override {
     demand_position(chain, position, rules(chain).size());
-    put(chain, rule, [&](const ChainLabel& label, const auto* entry) {
+    put(chain, position, rule, [&](const ChainLabel& label, const auto* entry) {
       return Ip::insert_entry(label.get(), entry, static_cast<unsigned>(position), handle());
     });
   }
@@ -483,7 +483,9 @@ class LegacyTable final : public Table {
     if (!has_chain(chain)) throw SystemError(ENOENT, attempt);
   }
 
-  void put(const std::string& chain, const Rule& rule, const auto& put_entry) {
+  // `position`: nothing is the end.
+  void put(const std::string& chain, std::optional<std::size_t> position, const Rule& rule,
+           const auto& put_entry) {
     require_valid(rule, family());
     const std::string attempt =
         describe(fmt::format("add rule '{}' to chain", render(rule)), chain);
@@ -496,7 +498,12 @@ class LegacyTable final : public Table {
     demand(put_entry(ChainLabel(chain),
                      reinterpret_cast<const typename Ip::Entry*>(encoded.bytes.data())),
            attempt);
-    known_rules_.erase(chain);
+    // Reading a long chain again after each rule would take time that grows with its square.
+    if (const auto known = known_rules_.find(chain); known != known_rules_.end()) {
+      std::vector<StoredRule>& rules = known->second;
+      rules.insert(rules.begin() + static_cast<std::ptrdiff_t>(position.value_or(rules.size())),
+                   {.rule = rule, .jump_target = rule.jump_target(), .comment = rule.comment()});
+    }
     extensions_.insert(encoded.extensions.begin(), encoded.extensions.end());
     changed_ = true;
   }

@@ -451,16 +451,6 @@ TEST_CASE("what a legacy table cannot take names the table and the chain",
   CHECK(table->rules("A").empty());
 }
 
-TEST_CASE("the policy of a legacy chain is read", "[xtables][legacy][iptables-legacy]") {
-  Host host;
-  const Inside inside(host);
-  host.run("iptables-legacy -P FORWARD DROP");
-  const auto table = open_legacy()->find(Family::kIpv4, "filter");
-  CHECK(table->drops_by_policy("FORWARD"));
-  CHECK_FALSE(table->drops_by_policy("INPUT"));
-  CHECK_FALSE(table->drops_by_policy("NONE"));
-}
-
 TEST_CASE("reading makes no legacy table", "[xtables][legacy][iptables-legacy][ipv6]") {
   Host host;
   const Inside inside(host);
@@ -632,53 +622,4 @@ TEST_CASE("a table that others change without the lock is read again",
           }
           return std::string("no error");
         }) == "change table nat of iptables-legacy: somebody else kept changing it");
-}
-
-TEST_CASE("20 writers at once lose nothing of each other", "[xtables][legacy][iptables-legacy]") {
-  Host host;
-  const Inside inside(host);
-  constexpr std::size_t kWriters = 20;
-  const auto chain_of = [](std::size_t writer) { return "CNI-DN-" + std::to_string(writer); };
-  const auto run_all = [&](const std::function<void(std::size_t)>& work) {
-    std::vector<std::unique_ptr<Child>> children;
-    for (std::size_t writer = 0; writer < kWriters; ++writer) {
-      children.push_back(std::make_unique<Child>([&work, writer] {
-        work(writer);
-        return std::string();
-      }));
-    }
-    for (const auto& child : children) CHECK(child->wait().empty());
-  };
-  run_all([&](std::size_t writer) {
-    change_nat([&](Table& table) {
-      table.ensure_chain("SHARED");
-      table.ensure_appended("PREROUTING", jump("SHARED"));
-      table.ensure_chain(chain_of(writer));
-      table.append(chain_of(writer), {.target = Return{}});
-      table.append("SHARED", jump(chain_of(writer)));
-    });
-  });
-  auto table = open_legacy()->find(Family::kIpv4, "nat");
-  REQUIRE(table);
-  CHECK(lines(*table, "PREROUTING") == std::vector<std::string>{"-j SHARED"});
-  CHECK(table->rules("SHARED").size() == kWriters);
-  CHECK(table->chains().size() == kWriters + 1);
-
-  // Half of them go while the others are written again.
-  run_all([&](std::size_t writer) {
-    change_nat([&](Table& changed) {
-      if (writer % 2 == 0) {
-        changed.delete_chain_if_exists(chain_of(writer), {"SHARED"});
-      } else {
-        changed.flush(chain_of(writer));
-        changed.append(chain_of(writer), {.target = Accept{}});
-      }
-    });
-  });
-  table = open_legacy()->find(Family::kIpv4, "nat");
-  CHECK(table->chains().size() == kWriters / 2 + 1);
-  CHECK(table->rules("SHARED").size() == kWriters / 2);
-  for (std::size_t writer = 1; writer < kWriters; writer += 2) {
-    CHECK(lines(*table, chain_of(writer)) == std::vector<std::string>{"-j ACCEPT"});
-  }
 }
