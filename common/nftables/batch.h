@@ -14,8 +14,9 @@ namespace cni::nftables {
 
 class Batch {
  public:
-  // What exists already stays as it is: of a table, a chain, and (kernel 5.x and later with equal
-  // parameters) a set.
+  // What exists already stays as it is, the policy of a chain too. A base chain at another hook or
+  // priority, or a set of another kind, is refused; kernels that do not compare sets
+  // (nft_set_is_same() in net/netfilter/nf_tables_api.c) leave them as they are.
   void ensure_table(const Table& table);
   void ensure_chain(const Chain& chain);
   void ensure_set(const Set& set);
@@ -31,8 +32,9 @@ class Batch {
   void delete_table(const TableId& table);  // with all that is in it
   void delete_set(const TableId& table, const std::string& set);
 
-  // Split over as many messages as they need. An element that exists with another value is EEXIST;
-  // an equal one too if `exclusive`.
+  // Split over as many messages as they need. One that is there with the same value is left as it
+  // is, with the user data it has, or EEXIST if `exclusive`. EEXIST is also one with another value,
+  // and a range in a key of several fields that overlaps another one.
   void add_elements(const Set& set, std::span<const Element> elements, bool exclusive = false);
   // One that is not there is ENOENT.
   void delete_elements(const Set& set, std::span<const Element> elements);

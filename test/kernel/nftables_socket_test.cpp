@@ -86,12 +86,12 @@ TEST_CASE("tables, chains and rules are read as they were written", "[nftables]"
                   .chain = "postrouting",
                   .expressions = {expr::verdict({Verdict::Kind::kJump, "called"})},
                   .user_data = rule_comment("to the other")};
-  const Rule hide{.table = host.table,
-                  .chain = "called",
-                  .expressions = {expr::payload(expr::Header::kNetwork, 12, 4, 0),
-                                  expr::compare(expr::Compare::kEqual, 0,
-                                                bytes_of(address("10.1.2.3"))),
-                                  expr::masquerade(true)}};
+  const Rule hide{
+      .table = host.table,
+      .chain = "called",
+      .expressions = {expr::payload(expr::Header::kNetwork, 12, 4, 0),
+                      expr::compare(expr::Compare::kEqual, 0, bytes_of(address("10.1.2.3"))),
+                      expr::masquerade(true)}};
   batch.append_rule(hide);
   batch.append_rule(jump);
   Rule first = jump;
@@ -175,7 +175,8 @@ TEST_CASE("a transaction happens as a whole or not at all", "[nftables]") {
   CHECK(host.socket.try_commit(Batch(), "nothing", {}) == 0);
 }
 
-TEST_CASE("elements are added, found and deleted by thousands", "[nftables]") {
+// A batch of a megabyte needs the capability for a large buffer.
+TEST_CASE("elements are added, found and deleted by thousands", "[nftables][real-root]") {
   Host host;
   Batch batch = host.with_table();
   batch.ensure_set(host.addresses);
@@ -247,9 +248,8 @@ TEST_CASE("maps lead to verdicts and to addresses with ports", "[nftables]") {
                      .verdict = Verdict{Verdict::Kind::kJump, "called"},
                      .user_data = element_comment("mine")};
   batch.add_elements(verdicts, std::span(&jump, 1));
-  const Element target{
-      .key = concatenation({{std::byte{kTcp}}, network_order(8080)}),
-      .value = concatenation({bytes_of(address("10.0.0.2")), network_order(80)})};
+  const Element target{.key = concatenation({{std::byte{kTcp}}, network_order(8080)}),
+                       .value = concatenation({bytes_of(address("10.0.0.2")), network_order(80)})};
   batch.add_elements(targets, std::span(&target, 1));
   host.commit(batch);
 
@@ -291,10 +291,9 @@ TEST_CASE("intervals hold the keys between their ends", "[nftables]") {
   Batch batch = host.with_table();
   batch.ensure_set(one_field);
   batch.ensure_set(fields);
-  const std::vector<Element> ends = {
-      {.key = bytes_of(address("0.0.0.0")), .interval_end = true},
-      {.key = bytes_of(address("10.0.0.0"))},
-      {.key = bytes_of(address("10.1.0.0")), .interval_end = true}};
+  const std::vector<Element> ends = {{.key = bytes_of(address("0.0.0.0")), .interval_end = true},
+                                     {.key = bytes_of(address("10.0.0.0"))},
+                                     {.key = bytes_of(address("10.1.0.0")), .interval_end = true}};
   batch.add_elements(one_field, ends);
   const auto key = [](const char* ip, std::uint16_t port) {
     return concatenation({bytes_of(address(ip)), {std::byte{kTcp}}, network_order(port)});
