@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "base/log.h"
+#include "netlink/neighbour.h"
 
 namespace cni::attachment {
 
@@ -14,6 +15,13 @@ void announce_addresses(netlink::Socket& container, const netlink::Link& link) {
     netlink::change_link(container, link, {.mac = link.mac});
   } catch (const std::runtime_error& error) {
     log::warning("cannot announce the addresses of \"{}\": {}, ignoring", link.name, error.what());
+  }
+}
+
+void confirm_neighbours(netlink::Socket& host, const netlink::Link& link, const Result& result,
+                        const inet::Mac& mac) {
+  for (const IpConfig& ip : result.ips) {
+    netlink::replace_neighbour(host, link, ip.address.address, mac);
   }
 }
 

@@ -2,8 +2,10 @@
 // another container's a moment ago is else unreachable until their old entries are found stale.
 #pragma once
 
+#include "inet/mac.h"
 #include "netlink/link.h"
 #include "netlink/netlink_socket.h"
+#include "protocol/result.h"
 
 namespace cni::attachment {
 
@@ -12,5 +14,9 @@ namespace cni::attachment {
 // notify_neighbours (container_link.h), and frames can pass. Nobody answers, so a failure is logged
 // and ignored.
 void announce_addresses(netlink::Socket& container, const netlink::Link& link);
+
+// The host knows by itself: on its `link` the addresses of `result` have this MAC.
+void confirm_neighbours(netlink::Socket& host, const netlink::Link& link, const Result& result,
+                        const inet::Mac& mac);
 
 }  // namespace cni::attachment

@@ -94,6 +94,27 @@ std::optional<netlink::Link> check_link(netlink::Socket& socket, const Interface
   return link;
 }
 
+const Interface* find_host_interface(const Result& previous, const std::string& name) {
+  const auto found = std::ranges::find_if(previous.interfaces, [&](const Interface& interface) {
+    return interface.name == name && interface.sandbox.empty();
+  });
+  return found == previous.interfaces.end() ? nullptr : &*found;
+}
+
+std::optional<netlink::Link> check_host_end(netlink::Socket& host, const netlink::Link& container,
+                                            const Result& previous, const std::string& missing,
+                                            Differences& differences) {
+  std::optional<netlink::Link> link;
+  if (container.peer_index) link = netlink::find_link(host, *container.peer_index);
+  const Interface* expected = link ? find_host_interface(previous, link->name) : nullptr;
+  if (expected == nullptr || link->peer_index != container.index) {
+    differences.add(missing);
+    return std::nullopt;
+  }
+  check_link(host, *expected, "veth", differences);
+  return link;
+}
+
 void check_addresses_and_routes(netlink::Socket& container, const netlink::Link& link,
                                 const Interface& expected, const Result& previous,
                                 Differences& differences) {

@@ -34,6 +34,16 @@ const Interface& get_container_interface(const Request& request, const Result& p
 std::optional<netlink::Link> check_link(netlink::Socket& socket, const Interface& expected,
                                         const std::string& kind, Differences& differences);
 
+// An interface of the host in the previous result, by its name.
+const Interface* find_host_interface(const Result& previous, const std::string& name);
+
+// The host's end of the veth pair whose other end is `container`, compared with what the previous
+// result says of it. Nothing if there is none or it is not listed: then `missing` is the
+// difference.
+std::optional<netlink::Link> check_host_end(netlink::Socket& host, const netlink::Link& container,
+                                            const Result& previous, const std::string& missing,
+                                            Differences& differences);
+
 // Every address of `previous` on the interface `expected` is on `link`, and every route is in the
 // table it names, else in any. Others may have been added.
 void check_addresses_and_routes(netlink::Socket& container, const netlink::Link& link,

@@ -93,7 +93,9 @@ void set_up_container_link(const netns::Netns& netns, netlink::Socket& container
   if (ipv6 && settings.detect_duplicates) watch = netlink::LinkWatch::in(netns);
   for (const IpConfig& ip : result.ips) {
     if (ip.interface != interface) continue;
-    netlink::add_address(container, link, ip.address, {.no_dad = !settings.detect_duplicates});
+    netlink::add_address(
+        container, link, ip.address,
+        {.no_dad = !settings.detect_duplicates, .no_prefix_route = settings.no_prefix_routes});
   }
   netlink::change_link(container, link, {.up = true});
   if (watch) wait_for_duplicate_detection(container, link, *watch);

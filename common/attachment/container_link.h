@@ -18,6 +18,9 @@ struct ContainerLinkSettings {
   // Let the kernel announce the addresses when the link comes up or changes its MAC
   // (arp_notify and ndisc_notify, ip-sysctl).
   bool notify_neighbours = false;
+  // The addresses come without the routes to their networks, which lead somewhere else than
+  // straight out of the link.
+  bool no_prefix_routes = false;
 };
 
 // Sets the sysctls, adds the addresses of `result` that are on interface number `interface` and

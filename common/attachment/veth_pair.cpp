@@ -115,6 +115,38 @@ void collect_host_ends(netlink::Socket& host, const std::string& network,
   collection.finish();
 }
 
+void delete_veth_pair_if_exists(const Request& request) {
+  netlink::Socket host = netlink::Socket::here();
+  delete_host_end_if_exists(host, Owner::of(request));
+  if (!request.netns) return;
+  // Made by another suite, or moved away from its host end.
+  netlink::Socket container = netlink::Socket::in(*request.netns);
+  delete_container_end_if_exists(container, request.environment.ifname);
+}
+
+void collect_veth_pairs(const Request& request) {
+  netlink::Socket host = netlink::Socket::here();
+  collect_host_ends(host, request.conf.name(),
+                    request.conf.find_valid_attachments().value_or(std::vector<Attachment>{}));
+}
+
+std::optional<std::string> find_missing_kind(netlink::Socket& host,
+                                             std::initializer_list<const char*> kinds) {
+  for (const char* kind : kinds) {
+    if (!netlink::is_kind_supported(host, kind)) {
+      return fmt::format("this kernel has no links of kind \"{}\" (module {})", kind, kind);
+    }
+  }
+  return std::nullopt;
+}
+
+Interface describe(const netlink::Link& link, const Request& request, const std::string& sandbox) {
+  Interface interface{.name = link.name, .sandbox = sandbox};
+  if (link.mac) interface.mac = link.mac->text();
+  if (request.version >= Version::k1_1_0) interface.mtu = link.mtu;
+  return interface;
+}
+
 void wait_until_forwarding(netlink::Socket& host, const netlink::Link& host_end,
                            const std::string& what) {
   constexpr std::chrono::milliseconds kLimit{2000};

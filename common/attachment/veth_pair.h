@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,8 @@
 #include "netlink/link.h"
 #include "netlink/netlink_socket.h"
 #include "netns/netns.h"
+#include "protocol/request.h"
+#include "protocol/result.h"
 
 namespace cni::attachment {
 
@@ -48,6 +51,21 @@ bool delete_container_end_if_exists(netlink::Socket& container, const std::strin
 // Goes on after a failure and reports all.
 void collect_host_ends(netlink::Socket& host, const std::string& network,
                        const std::vector<Attachment>& valid);
+
+// For DEL: both ends, wherever they are, also of another suite's making. Works without the
+// container's namespace.
+void delete_veth_pair_if_exists(const Request& request);
+
+// For GC: collect_host_ends() for the network and the valid attachments of the request.
+void collect_veth_pairs(const Request& request);
+
+// The first of `kinds` of links that this kernel does not have, in a sentence for STATUS.
+std::optional<std::string> find_missing_kind(netlink::Socket& host,
+                                             std::initializer_list<const char*> kinds);
+
+// How a result tells of a link. `sandbox` is empty on the host.
+Interface describe(const netlink::Link& link, const Request& request,
+                   const std::string& sandbox = {});
 
 // Waits until frames can pass `host_end`, which was set up and whose peer was too. Throws Error 999
 // `<what> in error state: <state>` after 2 s.

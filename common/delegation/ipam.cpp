@@ -23,6 +23,12 @@ std::optional<Ipam> Ipam::find(const Request& request) {
   return Ipam(find_plugin(type, request.environment.path, "ipam.type"));
 }
 
+Ipam Ipam::get(const Request& request) {
+  std::optional<Ipam> ipam = find(request);
+  if (!ipam) request.conf["ipam"]["type"].refuse("no plugin name provided");
+  return *std::move(ipam);
+}
+
 bool Ipam::releases_through_link(const Request& request) {
   return ipam_type(request) == "dhcp";
 }

@@ -16,6 +16,9 @@ class Ipam {
   // before the first change: throws Error 4 or 7 if it cannot be called.
   static std::optional<Ipam> find(const Request& request);
 
+  // The same for a plugin that cannot do without. Throws Error 7 `no plugin name provided`.
+  static Ipam get(const Request& request);
+
   // Whether the plugin speaks through the container's link when it releases an address, so that the
   // link has to be there still.
   static bool releases_through_link(const Request& request);

@@ -53,4 +53,11 @@ Dns parse_dns(const json::Reader& dns) {
   };
 }
 
+std::optional<Dns> find_dns(const json::Reader& dns) {
+  const bool given = dns["nameservers"].present() || dns["search"].present() ||
+                     dns["options"].present() || !dns["domain"].string_or("").empty();
+  if (!given) return std::nullopt;
+  return parse_dns(dns);
+}
+
 }  // namespace cni

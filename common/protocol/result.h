@@ -61,5 +61,8 @@ struct Result {
 Route parse_route(const json::Reader& route);
 std::vector<Route> parse_routes(const json::Reader& routes);
 Dns parse_dns(const json::Reader& dns);
+// The same; nothing if none of the keys is there. An empty list counts: it says that there shall
+// be none.
+std::optional<Dns> find_dns(const json::Reader& dns);
 
 }  // namespace cni

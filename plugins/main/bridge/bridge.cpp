@@ -25,17 +25,11 @@
 namespace cni::bridge {
 namespace {
 
+using attachment::describe;
 using delegation::Ipam;
 
 // Where the interfaces stand in the result.
 constexpr std::size_t kContainerInterface = 2;
-
-Interface describe(const netlink::Link& link, const Request& request, const std::string& sandbox) {
-  Interface interface{.name = link.name, .sandbox = sandbox};
-  if (link.mac) interface.mac = link.mac->text();
-  if (request.version >= Version::k1_1_0) interface.mtu = link.mtu;
-  return interface;
-}
 
 // Layer 3: what IPAM says, on the container's link and as gateway on the host.
 Result configure(netlink::Socket& host, netlink::Socket& container, const Request& request,
@@ -47,7 +41,7 @@ Result configure(netlink::Socket& host, netlink::Socket& container, const Reques
   if (config.is_gateway) {
     const netlink::Link gateway = ensure_gateway_link(host, port, config, undo);
     ensure_gateway_addresses(host, gateway, port, config, result, undo);
-    confirm_neighbours(host, gateway, result, *port.veth.container.mac);
+    attachment::confirm_neighbours(host, gateway, result, *port.veth.container.mac);
   }
   attachment::set_up_container_link(
       *request.netns, container, port.veth.container, result, kContainerInterface,
@@ -77,12 +71,12 @@ Result add(const Request& request, Undo& undo) {
     netlink::change_link(container, port.veth.container, {.up = true});
     attachment::wait_until_forwarding(host, port.veth.host, "bridge port");
   }
-  result.interfaces = {describe(netlink::get_link(host, port.bridge.link.index), request, ""),
-                       describe(port.veth.host, request, ""),
+  result.interfaces = {describe(netlink::get_link(host, port.bridge.link.index), request),
+                       describe(port.veth.host, request),
                        describe(port.veth.container, request, request.environment.netns)};
   if (ipam && config.is_gateway && config.access_vlan != 0) {
     result.interfaces.push_back(describe(
-        netlink::get_link(host, vlan_device_name(config.bridge, config.access_vlan)), request, ""));
+        netlink::get_link(host, vlan_device_name(config.bridge, config.access_vlan)), request));
   }
   if (ipam && config.masquerade) masquerade::add(request, result, *config.masquerade, undo);
   if (config.dns) result.dns = *config.dns;
@@ -111,15 +105,6 @@ void forget_neighbours(const Request& request) {
   }
 }
 
-void delete_veth_pair(const Request& request) {
-  netlink::Socket host = netlink::Socket::here();
-  attachment::delete_host_end_if_exists(host, attachment::Owner::of(request));
-  if (!request.netns) return;
-  // Made by another suite, or moved away from its host end.
-  netlink::Socket container = netlink::Socket::in(*request.netns);
-  attachment::delete_container_end_if_exists(container, request.environment.ifname);
-}
-
 void release_addresses(const Request& request) {
   if (const auto ipam = Ipam::find(request)) ipam->del(request);
 }
@@ -129,7 +114,7 @@ void del(const Request& request) {
   const bool release_first = Ipam::releases_through_link(request);
   if (release_first) cleanup.run("release the addresses", [&] { release_addresses(request); });
   cleanup.run("remove masquerading", [&] { masquerade::remove(request); });
-  cleanup.run("delete the veth pair", [&] { delete_veth_pair(request); });
+  cleanup.run("delete the veth pair", [&] { attachment::delete_veth_pair_if_exists(request); });
   // The configuration may have lost the key since.
   cleanup.run("delete the MAC check", [&] { delete_spoof_check_if_exists(request.attachment()); });
   cleanup.run("forget the neighbours", [&] { forget_neighbours(request); });
@@ -158,10 +143,8 @@ void gc(const Request& request) {
   BestEffort collection;
   collection.run("remove masquerading of no valid attachment",
                  [&] { masquerade::collect(request.conf.name(), valid()); });
-  collection.run("delete the veth pairs of no valid attachment", [&] {
-    netlink::Socket host = netlink::Socket::here();
-    attachment::collect_host_ends(host, request.conf.name(), valid());
-  });
+  collection.run("delete the veth pairs of no valid attachment",
+                 [&] { attachment::collect_veth_pairs(request); });
   collection.run("delete the MAC checks of no valid attachment",
                  [&] { collect_spoof_checks(request.conf.name(), valid()); });
   collection.run("collect addresses", [&] {

@@ -8,13 +8,14 @@
 #include <utility>
 
 #include "attachment/ipv6.h"
+#include "attachment/mtu.h"
+#include "attachment/veth_pair.h"
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "netlink/bridge_vlan.h"
-#include "netlink/route.h"
 #include "protocol/error.h"
 
 namespace cni::bridge {
@@ -23,10 +24,6 @@ namespace {
 constexpr const char* kLockDirectory = "/run/cni/plumb";
 // Marks a bridge as made by this plugin.
 constexpr const char* kAlias = "plumb bridge";
-constexpr std::uint32_t kSmallestMtu = 68;  // RFC 791: what every IPv4 link takes
-constexpr const char* kNoDefaultRoute =
-    "key \"mtu\" is \"auto\" and this host has no default route to take the MTU from; add one or "
-    "set a number";
 
 // The same after every reboot, another one on every machine. A locally administered unicast
 // address.
@@ -160,34 +157,14 @@ BridgeDevice ensure_bridge(netlink::Socket& host, const Config& config,
 }
 
 std::optional<std::string> find_obstacle(netlink::Socket& host, const Config& config) {
-  if (config.mtu_auto && !netlink::default_route_link(host)) return kNoDefaultRoute;
-  for (const char* kind : {"bridge", "veth"}) {
-    if (!netlink::is_kind_supported(host, kind)) {
-      return fmt::format("this kernel has no links of kind \"{}\" (module {})", kind, kind);
-    }
-  }
+  if (auto obstacle = attachment::find_mtu_obstacle(host, config.mtu)) return obstacle;
+  if (auto missing = attachment::find_missing_kind(host, {"bridge", "veth"})) return missing;
   const std::optional<netlink::Link> link = netlink::find_link(host, config.bridge);
   if (!link) return std::nullopt;
   if (link->kind != "bridge") {
     return fmt::format("\"{}\" already exists but is not a bridge", link->name);
   }
   return find_vlan_obstacle(host, *link, link->alias == kAlias, config);
-}
-
-std::optional<std::uint32_t> resolve_mtu(netlink::Socket& host, const Config& config) {
-  if (!config.mtu_auto) return config.mtu;
-  const std::optional<int> uplink = netlink::default_route_link(host);
-  if (!uplink) {
-    throw Error(Code::kTryAgainLater, kNoDefaultRoute);
-  }
-  const std::uint32_t mtu = netlink::get_link(host, *uplink).mtu;
-  if (mtu < config.mtu_overhead + kSmallestMtu) {
-    throw Error(Code::kInvalidConfig,
-                fmt::format("key \"mtuOverhead\" is {}, which leaves nothing of the MTU {} of the "
-                            "default route's device",
-                            config.mtu_overhead, mtu));
-  }
-  return mtu - config.mtu_overhead;
 }
 
 }  // namespace cni::bridge

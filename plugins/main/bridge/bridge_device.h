@@ -39,8 +39,4 @@ BridgeDevice ensure_bridge(netlink::Socket& host, const Config& config,
 // without changing anything; nothing if it could. For STATUS.
 std::optional<std::string> find_obstacle(netlink::Socket& host, const Config& config);
 
-// The MTU for this attachment: the number in the configuration, or that of the device of the
-// default route less the overhead. Throws Error 11 if there is no default route.
-std::optional<std::uint32_t> resolve_mtu(netlink::Socket& host, const Config& config);
-
 }  // namespace cni::bridge

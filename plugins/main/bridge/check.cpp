@@ -5,12 +5,12 @@
 #include <algorithm>
 
 #include "attachment/check_container_link.h"
+#include "attachment/forwarding.h"
 #include "masquerade/masquerade.h"
 #include "netlink/address.h"
 #include "netlink/bridge_vlan.h"
 #include "netlink/link.h"
 #include "netlink/netlink_socket.h"
-#include "netns/sysctl.h"
 #include "protocol/error.h"
 #include "spoof_check.h"
 
@@ -19,17 +19,9 @@ namespace {
 
 using attachment::Differences;
 
-// An interface of the host in the previous result.
-const Interface* find_host_interface(const Result& previous, const std::string& name) {
-  const auto found = std::ranges::find_if(previous.interfaces, [&](const Interface& interface) {
-    return interface.name == name && interface.sandbox.empty();
-  });
-  return found == previous.interfaces.end() ? nullptr : &*found;
-}
-
 std::optional<netlink::Link> check_bridge(netlink::Socket& host, const Config& config,
                                           const Result& previous, Differences& differences) {
-  const Interface* expected = find_host_interface(previous, config.bridge);
+  const Interface* expected = attachment::find_host_interface(previous, config.bridge);
   if (expected == nullptr) {
     differences.add(fmt::format("bridge \"{}\" is not in prevResult", config.bridge));
     return std::nullopt;
@@ -68,14 +60,10 @@ void check_port_settings(netlink::Socket& host, const netlink::Link& port, const
 void check_port(netlink::Socket& host, const netlink::Link& container, const Request& request,
                 const Config& config, const std::optional<netlink::Link>& bridge,
                 const Result& previous, Differences& differences) {
-  const auto port = container.peer_index ? netlink::find_link(host, *container.peer_index)
-                                         : std::optional<netlink::Link>();
-  const Interface* expected = port ? find_host_interface(previous, port->name) : nullptr;
-  if (expected == nullptr || port->peer_index != container.index) {
-    differences.add(fmt::format("CNI veth created for bridge {} was not found", config.bridge));
-    return;
-  }
-  attachment::check_link(host, *expected, "veth", differences);
+  const auto port = attachment::check_host_end(
+      host, container, previous,
+      fmt::format("CNI veth created for bridge {} was not found", config.bridge), differences);
+  if (!port) return;
   if (bridge && port->master != bridge->index) {
     differences.add(
         fmt::format("link \"{}\" is not a port of bridge \"{}\"", port->name, config.bridge));
@@ -109,11 +97,7 @@ void check_gateway(netlink::Socket& host, const Config& config, const Result& pr
         addresses.end()) {
       differences.add(fmt::format("gateway {} is not on \"{}\"", gateway.text(), name));
     }
-    const char* sysctl = gateway.family() == inet::Family::kIpv4 ? "net/ipv4/ip_forward"
-                                                                 : "net/ipv6/conf/all/forwarding";
-    if (netns::find_sysctl(sysctl) == "0") {
-      differences.add(fmt::format("sysctl {} is 0, not 1", sysctl));
-    }
+    attachment::check_forwarding(gateway.family(), differences);
   }
 }
 

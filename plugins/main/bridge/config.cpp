@@ -15,7 +15,6 @@ namespace {
 
 constexpr std::string_view kDefaultBridge = "cni0";
 constexpr std::size_t kLongestLinkName = 15;  // IFNAMSIZ less the final zero, linux/if.h
-constexpr std::int64_t kLargestMtu = 65535;
 constexpr std::int64_t kLargestVlan = 4094;
 constexpr std::uint16_t kDefaultVlan = 1;  // of every port of a bridge that filters VLANs
 
@@ -143,14 +142,6 @@ std::optional<inet::Mac> parse_container_mac(const NetConf& conf, const Args& ar
   });
 }
 
-std::optional<Dns> parse_own_dns(const json::Reader& dns) {
-  // An empty list counts: it says that there shall be none.
-  const bool given = dns["nameservers"].present() || dns["search"].present() ||
-                     dns["options"].present() || !dns["domain"].string_or("").empty();
-  if (!given) return std::nullopt;
-  return parse_dns(dns);
-}
-
 Args parse_args(const Request& request) {
   // They tell of an attachment; STATUS is about none.
   if (request.command == Command::kStatus) return {};
@@ -160,28 +151,19 @@ Args parse_args(const Request& request) {
   return args;
 }
 
-std::uint32_t parse_mtu_number(const json::Reader& key) {
-  return static_cast<std::uint32_t>(key.find_integer(0, kLargestMtu).value_or(0));
-}
-
 }  // namespace
 
 Config parse_config(const Request& request) {
   const NetConf& conf = request.conf;
   const Vlans vlans = parse_vlans(conf);
   const Args args = parse_args(request);
-  const json::Reader mtu = conf["mtu"];
-  const bool mtu_auto = mtu.present() && mtu.value().is_string() && mtu.string_or("") == "auto";
-  const std::uint32_t mtu_number = mtu_auto ? 0 : parse_mtu_number(mtu);
 
   Config config{
       .bridge = parse_bridge_name(conf["bridge"]),
       .is_gateway = conf["isGateway"].bool_or(false),
       .is_default_gateway = conf["isDefaultGateway"].bool_or(false),
       .force_address = conf["forceAddress"].bool_or(false),
-      .mtu = mtu_number == 0 ? std::nullopt : std::optional(mtu_number),
-      .mtu_auto = mtu_auto,
-      .mtu_overhead = parse_mtu_number(conf["mtuOverhead"]),
+      .mtu = attachment::parse_mtu(conf),
       .hairpin = conf["hairpinMode"].bool_or(false),
       .promiscuous = conf["promiscMode"].bool_or(false),
       .port_isolation = conf["portIsolation"].bool_or(false),
@@ -194,7 +176,7 @@ Config parse_config(const Request& request) {
       .vlan_filtering = vlans.filtering,
       .container_mac = parse_container_mac(conf, args),
       .masquerade = masquerade::parse_ip_masq(conf),
-      .dns = parse_own_dns(conf["dns"]),
+      .dns = find_dns(conf["dns"]),
       .args = args,
   };
   config.is_gateway = config.is_gateway || config.is_default_gateway;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "attachment/mtu.h"
 #include "inet/mac.h"
 #include "masquerade/config.h"
 #include "netlink/bridge_vlan.h"
@@ -20,11 +21,7 @@ struct Config {
   bool is_gateway;
   bool is_default_gateway;
   bool force_address;
-  // Bytes; nothing leaves it to the kernel.
-  std::optional<std::uint32_t> mtu;
-  // Take the MTU of the device of the default route, less this many bytes.
-  bool mtu_auto;
-  std::uint32_t mtu_overhead;
+  attachment::MtuSetting mtu;
   bool hairpin;
   bool promiscuous;
   bool port_isolation;

@@ -5,13 +5,12 @@
 #include <algorithm>
 #include <chrono>
 
+#include "attachment/forwarding.h"
 #include "attachment/ipv6.h"
 #include "base/deadline.h"
 #include "base/digest.h"
 #include "netlink/address.h"
 #include "netlink/link_watch.h"
-#include "netlink/neighbour.h"
-#include "netns/sysctl.h"
 #include "protocol/error.h"
 
 namespace cni::bridge {
@@ -38,11 +37,6 @@ std::vector<Network> gateway_networks(const Result& result) {
 bool stands_in_the_way(const Network& present, const Network& gateway) {
   if (present.family() != gateway.family()) return false;
   return gateway.family() == Family::kIpv4 || present.overlaps(gateway);
-}
-
-void enable_forwarding(Family family) {
-  netns::ensure_sysctl(
-      family == Family::kIpv4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding", "1");
 }
 
 bool has_address(netlink::Socket& host, const netlink::Link& link, const Network& wanted) {
@@ -178,14 +172,7 @@ void ensure_gateway_addresses(netlink::Socket& host, const netlink::Link& link, 
                  restore_addresses(port, bridge_name, link, added, removed);
                });
     }
-    enable_forwarding(gateway.family());
-  }
-}
-
-void confirm_neighbours(netlink::Socket& host, const netlink::Link& link, const Result& result,
-                        const inet::Mac& mac) {
-  for (const IpConfig& ip : result.ips) {
-    netlink::replace_neighbour(host, link, ip.address.address, mac);
+    attachment::enable_forwarding(gateway.family());
   }
 }
 

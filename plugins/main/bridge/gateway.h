@@ -27,8 +27,4 @@ netlink::Link ensure_gateway_link(netlink::Socket& host, const Port& port, const
 void ensure_gateway_addresses(netlink::Socket& host, const netlink::Link& link, const Port& port,
                               const Config& config, const Result& result, Undo& undo);
 
-// The host reaches the container's addresses at once, also if they were another container's before.
-void confirm_neighbours(netlink::Socket& host, const netlink::Link& link, const Result& result,
-                        const inet::Mac& mac);
-
 }  // namespace cni::bridge

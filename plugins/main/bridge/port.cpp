@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "attachment/mtu.h"
+
 namespace cni::bridge {
 namespace {
 
@@ -15,7 +17,7 @@ void delete_pair(const attachment::Owner& owner) {
 Port connect(netlink::Socket& host, netlink::Socket& container, const Request& request,
              const Config& config, Undo& undo) {
   const attachment::Owner owner = attachment::Owner::of(request);
-  const std::optional<std::uint32_t> mtu = resolve_mtu(host, config);
+  const std::optional<std::uint32_t> mtu = attachment::resolve_mtu(host, config.mtu);
   const state::FileLock lock = lock_bridge(config.bridge);
   const BridgeDevice bridge = ensure_bridge(host, config, mtu, undo);
   attachment::VethPair veth = attachment::add_veth_pair(host, container, *request.netns,

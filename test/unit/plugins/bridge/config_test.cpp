@@ -64,9 +64,8 @@ TEST_CASE("what a bridge configuration leaves out", "[bridge]") {
   CHECK_FALSE(config.is_gateway);
   CHECK_FALSE(config.is_default_gateway);
   CHECK_FALSE(config.force_address);
-  CHECK_FALSE(config.mtu);
-  CHECK_FALSE(config.mtu_auto);
-  CHECK(config.mtu_overhead == 0);
+  CHECK_FALSE(config.mtu.number);
+  CHECK_FALSE(config.mtu.automatic);
   CHECK_FALSE(config.hairpin);
   CHECK_FALSE(config.promiscuous);
   CHECK_FALSE(config.port_isolation);
@@ -99,13 +98,13 @@ TEST_CASE("names of a bridge that no link could have", "[bridge]") {
 }
 
 TEST_CASE("the MTU is a number in its limits or \"auto\"", "[bridge]") {
-  CHECK(parse(R"("mtu": 1400)").mtu == 1400);
-  CHECK(parse(R"("mtu": 65535)").mtu == 65535);
-  CHECK_FALSE(parse(R"("mtu": 0)").mtu);
-  const Config automatic = parse(R"("mtu": "auto", "mtuOverhead": 50)");
-  CHECK_FALSE(automatic.mtu);
-  CHECK(automatic.mtu_auto);
-  CHECK(automatic.mtu_overhead == 50);
+  CHECK(parse(R"("mtu": 1400)").mtu.number == 1400);
+  CHECK(parse(R"("mtu": 65535)").mtu.number == 65535);
+  CHECK_FALSE(parse(R"("mtu": 0)").mtu.number);
+  const auto automatic = parse(R"("mtu": "auto", "mtuOverhead": 50)").mtu;
+  CHECK_FALSE(automatic.number);
+  CHECK(automatic.automatic);
+  CHECK(automatic.overhead == 50);
   check_refused(R"("mtu": -1)", "", "key \"mtu\" is -1");
   check_refused(R"("mtu": 65536)", "", "key \"mtu\" is 65536");
   check_refused(R"("mtu": 70000)", "", "key \"mtu\" is 70000");

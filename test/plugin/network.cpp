@@ -1,4 +1,4 @@
-#include "plugin/bridge_network.h"
+#include "plugin/network.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -17,11 +17,12 @@ printf '{"address":"fd00:1:2::%x/64","gateway":"fd00:1:2::1"}]}' "$n"
 
 }  // namespace
 
-BridgeNetwork::BridgeNetwork() : ipam(directory.path(), "fake-ipam") {
-  config = {
-      {"cniVersion", "1.1.0"}, {"name", "net1"},    {"type", "bridge"},
-      {"bridge", "br0"},       {"isGateway", true}, {"ipam", {{"type", "fake-ipam"}}},
-  };
+Network::Network(const std::string& plugin_name)
+    : plugin(plugin_name), ipam(directory.path(), "fake-ipam") {
+  config = {{"cniVersion", "1.1.0"},
+            {"name", "net1"},
+            {"type", plugin},
+            {"ipam", {{"type", "fake-ipam"}}}};
   give({{"ips", {{{"address", "10.1.2.5/24"}, {"gateway", "10.1.2.1"}}}}});
   set_sysctl(host, "net/ipv4/ip_forward", "1");
   set_sysctl(host, "net/ipv6/conf/all/forwarding", "1");
@@ -29,23 +30,23 @@ BridgeNetwork::BridgeNetwork() : ipam(directory.path(), "fake-ipam") {
   set_sysctl(host, "net/ipv6/conf/default/accept_dad", "0");
 }
 
-void BridgeNetwork::give(Json answer) {
+void Network::give(Json answer) {
   if (!answer.contains("cniVersion")) answer["cniVersion"] = "1.1.0";
   ipam.reply("ADD", {.out = answer.dump()});
 }
 
-void BridgeNetwork::give_by_number() {
+void Network::give_by_number() {
   ipam.reply("ADD", {.before = kAddressesByNumber});
 }
 
-void BridgeNetwork::give_by_number_unrecorded() {
+void Network::give_by_number_unrecorded() {
   directory.write(
       "plain-ipam",
       std::string("#!/bin/sh\n[ \"$CNI_COMMAND\" = ADD ] || exit 0\n") + kAddressesByNumber, 0755);
   config["ipam"]["type"] = "plain-ipam";
 }
 
-std::vector<std::string> BridgeNetwork::take_ipam_verbs() {
+std::vector<std::string> Network::take_ipam_verbs() {
   const std::vector<FakePlugin::Call> calls = ipam.calls();
   std::vector<std::string> verbs;
   for (std::size_t at = seen_calls_; at < calls.size(); ++at) verbs.push_back(calls[at].verb());
@@ -53,14 +54,14 @@ std::vector<std::string> BridgeNetwork::take_ipam_verbs() {
   return verbs;
 }
 
-Attached BridgeNetwork::attachment(const std::string& id) {
+Attached Network::attachment(const std::string& id) {
   return {.container = &host.add_container(), .id = id};
 }
 
-PluginCall BridgeNetwork::call(const std::string& verb, const Attached& attached) const {
+PluginCall Network::call(const std::string& verb, const Attached& attached) const {
   Json with_result = config;
   if (!attached.result.is_null()) with_result["prevResult"] = attached.result;
-  return {.plugin = "bridge",
+  return {.plugin = plugin,
           .verb = verb,
           .config = with_result.dump(),
           .container_id = attached.id,
@@ -71,20 +72,20 @@ PluginCall BridgeNetwork::call(const std::string& verb, const Attached& attached
           .host = host.path()};
 }
 
-PluginOutcome BridgeNetwork::run(const std::string& verb, const Json& changed_config,
+PluginOutcome Network::run(const std::string& verb, const Json& changed_config,
                                  const Attached& attached) const {
   PluginCall changed = call(verb, attached);
   changed.config = changed_config.dump();
   return run_plugin_binary(changed);
 }
 
-Attached BridgeNetwork::add(const std::string& id) {
+Attached Network::add(const std::string& id) {
   Attached attached = attachment(id);
   add(attached);
   return attached;
 }
 
-void BridgeNetwork::add(Attached& attached) const {
+void Network::add(Attached& attached) const {
   attached.result = {};
   const PluginOutcome outcome = run("ADD", attached);
   INFO(outcome.text());
@@ -93,14 +94,14 @@ void BridgeNetwork::add(Attached& attached) const {
   attached.result = *outcome.json;
 }
 
-void BridgeNetwork::del(const Attached& attached) const {
+void Network::del(const Attached& attached) const {
   const PluginOutcome outcome = run("DEL", attached);
   INFO(outcome.text());
   REQUIRE(outcome.status == 0);
   CHECK(outcome.out.empty());
 }
 
-Snapshot BridgeNetwork::snapshot() const {
+Snapshot Network::snapshot() const {
   return Snapshot::take(host.path(), {"/var/lib/cni"});
 }
 
