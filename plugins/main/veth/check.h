@@ -1,0 +1,13 @@
+// CHECK of the veth plugin.
+#pragma once
+
+#include "protocol/request.h"
+#include "protocol/result.h"
+
+namespace cni::veth {
+
+// Compares the previous result with the kernel, on the host and in the container. Throws Error 999
+// that names every difference.
+void check_attachment(const Request& request, const Result& previous);
+
+}  // namespace cni::veth

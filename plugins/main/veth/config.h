@@ -1,0 +1,24 @@
+// The configuration of the veth plugin, valid by construction.
+#pragma once
+
+#include <optional>
+
+#include "attachment/mtu.h"
+#include "protocol/args.h"
+#include "protocol/request.h"
+#include "protocol/result.h"
+
+namespace cni::veth {
+
+struct Config {
+  attachment::MtuSetting mtu;
+  // Replaces that of IPAM if there is any of its keys.
+  std::optional<Dns> dns;
+  // For the name of the pod only: this plugin takes nothing from CNI_ARGS.
+  Args args;
+};
+
+// For ADD, CHECK and STATUS. Throws json::ValueError or Error 2.
+Config parse_config(const Request& request);
+
+}  // namespace cni::veth
