@@ -90,15 +90,18 @@ void set_up_container_link(const netns::Netns& netns, netlink::Socket& container
   const bool ipv6 = has_ipv6(result);
   set_sysctls(netns, link.name, ipv6, settings);
   std::optional<netlink::LinkWatch> watch;
-  if (ipv6 && settings.detect_duplicates) watch = netlink::LinkWatch::in(netns);
+  if (ipv6) watch = netlink::LinkWatch::in(netns);
+  std::vector<inet::Network> added;
   for (const IpConfig& ip : result.ips) {
     if (ip.interface != interface) continue;
     netlink::add_address(
         container, link, ip.address,
         {.no_dad = !settings.detect_duplicates, .no_prefix_route = settings.no_prefix_routes});
+    added.push_back(ip.address);
   }
   netlink::change_link(container, link, {.up = true});
-  if (watch) wait_for_duplicate_detection(container, link, *watch);
+  if (watch && settings.detect_duplicates) wait_for_duplicate_detection(container, link, *watch);
+  if (watch) wait_until_answering(container, link, added, *watch);
 }
 
 void add_container_routes(netlink::Socket& container, const netlink::Link& link,

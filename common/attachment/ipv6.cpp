@@ -2,7 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
+
+#include "base/deadline.h"
 #include "base/error.h"
+#include "netlink/route.h"
 #include "netns/sysctl.h"
 #include "protocol/error.h"
 
@@ -28,6 +33,29 @@ void enable_ipv6(const std::string& link) {
 void refuse_router_advertisements(const std::string& link) {
   const std::string sysctl = fmt::format("net/ipv6/conf/{}/accept_ra", link);
   if (netns::find_sysctl(sysctl)) netns::ensure_sysctl(sysctl, "0");
+}
+
+void wait_until_answering(netlink::Socket& socket, const netlink::Link& link,
+                          const std::vector<inet::Network>& addresses, netlink::LinkWatch& watch) {
+  constexpr std::chrono::milliseconds kLimit{5000};
+  std::string missing;
+  const auto is_answering = [&](const inet::Network& network) {
+    const bool yes =
+        network.family() == inet::Family::kIpv4 || netlink::is_local(socket, network.address);
+    if (!yes) missing = network.address.text();
+    return yes;
+  };
+  const auto reached = [&] {
+    // The work queue tells the news of an address first and adds its local route then, both under
+    // the lock that this request waits for (addrconf_dad_completed() in net/ipv6/addrconf.c). The
+    // multicast group, at which neighbours ask, was joined before.
+    netlink::get_link(socket, link.index);
+    return std::ranges::all_of(addresses, is_answering);
+  };
+  if (watch.wait_until(reached, Deadline::in(kLimit))) return;
+  throw Error(Code::kInternal, fmt::format("failed to settle addresses for \"{}\": {} does not "
+                                           "work after {} ms",
+                                           link.name, missing, kLimit.count()));
 }
 
 }  // namespace cni::attachment

@@ -17,6 +17,7 @@ inline constexpr std::uint32_t kMainTable = 254;
 inline constexpr std::uint32_t kLocalTable = 255;
 inline constexpr std::uint8_t kProtocolBoot = 3;
 inline constexpr std::uint8_t kUnicast = 1;
+inline constexpr std::uint8_t kLocal = 2;
 
 struct NextHop {
   std::optional<inet::Address> gateway = std::nullopt;
@@ -65,6 +66,10 @@ std::vector<Route> routes(Socket& socket, const RouteFilter& filter = {});
 // Deletes the first route with this destination and table and, where they are set, this gateway,
 // link, priority and preferred source. Returns whether there was one.
 bool delete_route_if_exists(Socket& socket, const Route& route);
+
+// Whether this namespace takes packets to `address` as its own. The kernel adds an IPv6 address,
+// and makes it work a moment later.
+bool is_local(Socket& socket, const inet::Address& address);
 
 // The link by which the first default route of the main table leaves: IPv4 before IPv6, the first
 // next hop of a multipath route.

@@ -337,3 +337,16 @@ TEST_CASE("the link of the default route", "[netlink][veth][ipv6]") {
   reach.host.run("ip route add default nexthop dev w0 nexthop via 10.1.2.1");
   CHECK(default_route_link(reach.socket) == other);
 }
+
+TEST_CASE("addresses that a namespace takes as its own", "[route][ipv6]") {
+  Reach reach;
+  for (const char* own : {"10.1.2.3", "127.0.0.1", "::1"}) {
+    CHECK(is_local(reach.socket, address(own)));
+  }
+  // Beside them, beyond any route, and where one says that there is no way.
+  for (const char* other : {"10.1.2.4", "192.0.2.1", "fd00::4", "2001:db8::1"}) {
+    CHECK_FALSE(is_local(reach.socket, address(other)));
+  }
+  reach.host.run("ip route add unreachable 192.0.2.0/24");
+  CHECK_FALSE(is_local(reach.socket, address("192.0.2.1")));
+}

@@ -95,6 +95,22 @@ bool join_by_vlan(const Pair& pair, const std::string& vlan) {
   return joined;
 }
 
+// Each container and the host reach every address.
+void check_reach(const Pair& pair) {
+  for (const std::size_t index : {0U, 1U}) {
+    for (const std::string& address : pair.addresses(index)) {
+      INFO("container " << index << " at " << address);
+      CHECK(pings(*pair.containers[1 - index], address));
+      CHECK(pings(pair.host, address));
+    }
+    for (const json& ip : pair.results[index].value("ips", json::array())) {
+      if (!ip.contains("gateway")) continue;
+      INFO("gateway " << ip.at("gateway"));
+      CHECK(pings(*pair.containers[index], ip.at("gateway")));
+    }
+  }
+}
+
 std::vector<Example> plain_examples() {
   return {
       {.file = "bridge.conflist", .network = "bridge", .shared = {"cni-bridge"}},
@@ -181,6 +197,17 @@ std::vector<Example> plain_examples() {
              // The range starts with reserved ones.
              CHECK(pair.addresses(0).at(0) == "10.26.0.10");
              CHECK(link_of(*pair.containers[0], "eth0").at("mtu") == 1400);
+           }},
+      {.file = "veth.conflist",
+       .network = "veth",
+       .shared = {},
+       .addresses = 2,
+       .look =
+           [](const Pair& pair) {
+             check_reach(pair);
+             CHECK(link_of(*pair.containers[0], "eth0").at("mtu") == 1450);
+             CHECK(pair.containers[0]->run("ip route show default").find("via 10.28.0.1") !=
+                   std::string::npos);
            }},
       {.file = "layer-2.conflist",
        .network = "layer-2",
@@ -269,22 +296,6 @@ void call_both(const Example& example, const std::string& verb, const Pair& pair
     INFO(verb << ": " << outcome.text());
     CHECK(outcome.status == 0);
     CHECK(outcome.err.empty());
-  }
-}
-
-// Each container and the host reach every address.
-void check_reach(const Pair& pair) {
-  for (const std::size_t index : {0U, 1U}) {
-    for (const std::string& address : pair.addresses(index)) {
-      INFO("container " << index << " at " << address);
-      CHECK(pings(*pair.containers[1 - index], address));
-      CHECK(pings(pair.host, address));
-    }
-    for (const json& ip : pair.results[index].value("ips", json::array())) {
-      if (!ip.contains("gateway")) continue;
-      INFO("gateway " << ip.at("gateway"));
-      CHECK(pings(*pair.containers[index], ip.at("gateway")));
-    }
   }
 }
 

@@ -159,6 +159,7 @@ netlink::Link ensure_gateway_link(netlink::Socket& host, const Port& port, const
 void ensure_gateway_addresses(netlink::Socket& host, const netlink::Link& link, const Port& port,
                               const Config& config, const Result& result, Undo& undo) {
   const std::vector<Network> gateways = gateway_networks(result);
+  netlink::LinkWatch watch = netlink::LinkWatch::here();
   for (const Network& gateway : gateways) {
     if (gateway.family() == Family::kIpv6) attachment::enable_ipv6(link.name);
     if (!has_address(host, link, gateway)) {
@@ -174,6 +175,7 @@ void ensure_gateway_addresses(netlink::Socket& host, const netlink::Link& link, 
     }
     attachment::enable_forwarding(gateway.family());
   }
+  attachment::wait_until_answering(host, link, gateways, watch);
 }
 
 }  // namespace cni::bridge

@@ -15,8 +15,12 @@ namespace {
 using attachment::Differences;
 
 bool leads_as(const netlink::Route& found, const netlink::Route& expected) {
-  return found.destination == expected.destination && found.gateway == expected.gateway &&
-         found.link_index == expected.link_index;
+  if (found.destination != expected.destination) return false;
+  if (found.gateway == expected.gateway && found.link_index == expected.link_index) return true;
+  // IPv6 joins routes to one destination, for example those of two interfaces.
+  return std::ranges::any_of(found.next_hops, [&](const netlink::NextHop& hop) {
+    return hop.gateway == expected.gateway && hop.link_index == expected.link_index;
+  });
 }
 
 // `found` may be in any table: plugins after this one move routes.

@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "attachment/announce.h"
 #include "attachment/forwarding.h"
 #include "attachment/ipv6.h"
 #include "netlink/address.h"
+#include "netlink/link_watch.h"
+#include "netlink/neighbour.h"
 #include "protocol/error.h"
 
 namespace cni::veth {
@@ -57,6 +60,11 @@ void add_host_route(netlink::Socket& host, const netlink::Route& route) {
 
 void complete_gateways(Result& result) {
   for (IpConfig& ip : result.ips) {
+    if (std::ranges::count(result.ips, ip.address.address,
+                           [](const IpConfig& each) { return each.address.address; }) > 1) {
+      throw Error(Code::kInternal,
+                  fmt::format("IPAM gave the address {} twice", ip.address.address.text()));
+    }
     const Family family = ip.address.family();
     if (!ip.gateway) ip.gateway = link_local_gateway(family);
     if (ip.gateway->family() != family || *ip.gateway == ip.address.address) {
@@ -121,10 +129,13 @@ void route_host(netlink::Socket& host, const attachment::VethPair& veth, const R
     if (ip.address.family() == Family::kIpv6) attachment::enable_ipv6(veth.host.name);
     attachment::enable_forwarding(ip.address.family());
   }
+  netlink::LinkWatch watch = netlink::LinkWatch::here();
   netlink::change_link(host, veth.host, {.up = true});
-  for (const Network& gateway : gateway_addresses(result)) {
+  const std::vector<Network> gateways = gateway_addresses(result);
+  for (const Network& gateway : gateways) {
     netlink::add_address(host, veth.host, gateway, {.no_dad = true});
   }
+  attachment::wait_until_answering(host, veth.host, gateways, watch);
   for (const netlink::Route& route : host_routes(result, veth.host)) add_host_route(host, route);
 }
 
@@ -132,6 +143,14 @@ void route_container(netlink::Socket& container, const attachment::VethPair& vet
                      const Result& result) {
   for (const netlink::Route& route : container_routes(result, veth.container)) {
     netlink::add_route(container, route);
+  }
+}
+
+void introduce(netlink::Socket& host, netlink::Socket& container, const attachment::VethPair& veth,
+               const Result& result) {
+  attachment::confirm_neighbours(host, veth.host, result, *veth.container.mac);
+  for (const Network& gateway : gateway_addresses(result)) {
+    netlink::replace_neighbour(container, veth.container, gateway.address, *veth.host.mac);
   }
 }
 

@@ -15,7 +15,7 @@ namespace cni::veth {
 
 // Gives an address for which IPAM has named no gateway a link-local one: 169.254.1.1 or fe80::1. It
 // is in nobody's way, whatever network the address is of. Throws Error 999 if a gateway is of the
-// other family or the container's own address.
+// other family or the container's own address, or an address is there twice.
 void complete_gateways(Result& result);
 
 // What the host end of the pair has: each gateway once, as a single address.
@@ -36,5 +36,10 @@ void route_host(netlink::Socket& host, const attachment::VethPair& veth, const R
 // Adds container_routes(). The addresses are there, without routes of their own.
 void route_container(netlink::Socket& container, const attachment::VethPair& veth,
                      const Result& result);
+
+// Tells host and container the MAC of each other, so that the first packet needs no question.
+// Frames can pass: without a carrier the kernel forgets neighbours.
+void introduce(netlink::Socket& host, netlink::Socket& container, const attachment::VethPair& veth,
+               const Result& result);
 
 }  // namespace cni::veth

@@ -6,7 +6,6 @@
 // interface, and its alias says whose it is, so DEL and GC need neither stored state nor the
 // container's namespace. Forwarding is shared and stays on.
 
-#include "attachment/announce.h"
 #include "attachment/container_link.h"
 #include "attachment/veth_pair.h"
 #include "base/best_effort.h"
@@ -58,8 +57,7 @@ Result add(const Request& request, Undo& undo) {
   route_container(container, veth, result);
   attachment::add_container_routes(container, veth.container, result);
   attachment::wait_until_forwarding(host, veth.host, "host end of the veth pair");
-  // Not earlier: without a carrier the kernel forgets neighbours.
-  attachment::confirm_neighbours(host, veth.host, result, *veth.container.mac);
+  introduce(host, container, veth, result);
 
   result.interfaces = {attachment::describe(veth.host, request),
                        attachment::describe(veth.container, request, request.environment.netns)};
