@@ -6,6 +6,7 @@
 
 #include "attachment/check_container_link.h"
 #include "attachment/forwarding.h"
+#include "masquerade/masquerade.h"
 #include "netlink/address.h"
 #include "routing.h"
 
@@ -56,7 +57,7 @@ void check_host(netlink::Socket& host, const netlink::Link& container, const Res
 
 }  // namespace
 
-void check_attachment(const Request& request, const Result& previous) {
+void check_attachment(const Request& request, const Config& config, const Result& previous) {
   const Interface& expected = attachment::get_container_interface(request, previous);
   netlink::Socket host = netlink::Socket::here();
   netlink::Socket container = netlink::Socket::in(*request.netns);
@@ -78,6 +79,7 @@ void check_attachment(const Request& request, const Result& previous) {
       }
     }
   }
+  if (config.ip_masq) masquerade::check(request, previous, *config.ip_masq, differences);
   differences.finish();
 }
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "attachment/mtu.h"
+#include "masquerade/config.h"
 #include "protocol/args.h"
 #include "protocol/request.h"
 #include "protocol/result.h"
@@ -12,13 +13,15 @@ namespace cni::veth {
 
 struct Config {
   attachment::MtuSetting mtu;
+  // Nothing: no masquerading.
+  std::optional<masquerade::Config> ip_masq;
   // Replaces that of IPAM if there is any of its keys.
   std::optional<Dns> dns;
   // For the name of the pod only: this plugin takes nothing from CNI_ARGS.
   Args args;
 };
 
-// For ADD, CHECK and STATUS. Throws json::ValueError or Error 2.
+// For ADD, CHECK and STATUS. Throws json::ValueError.
 Config parse_config(const Request& request);
 
 }  // namespace cni::veth

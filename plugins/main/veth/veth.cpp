@@ -3,8 +3,8 @@
 //
 // An attachment leaves on the host one veth and what goes with it: the gateway addresses and a
 // route to each address of the container. The veth's name is derived from container ID and
-// interface, and its alias says whose it is, so DEL and GC need neither stored state nor the
-// container's namespace. Forwarding is shared and stays on.
+// interface, and its alias says whose it is; so do the rules of ipMasq. DEL and GC need neither
+// stored state nor the container's namespace. Forwarding is shared and stays on.
 
 #include "attachment/container_link.h"
 #include "attachment/veth_pair.h"
@@ -12,6 +12,7 @@
 #include "check.h"
 #include "config.h"
 #include "delegation/ipam.h"
+#include "masquerade/masquerade.h"
 #include "protocol/error.h"
 #include "protocol/plugin.h"
 #include "routing.h"
@@ -51,6 +52,10 @@ Result add(const Request& request, Undo& undo) {
   Result result = ipam.add(request, undo);
   for (IpConfig& ip : result.ips) ip.interface = kContainerInterface;
   complete_gateways(result);
+  result.interfaces = {attachment::describe(veth.host, request),
+                       attachment::describe(veth.container, request, request.environment.netns)};
+  // Before the first packet: what has left with the container's address stays with it.
+  if (config.ip_masq) masquerade::add(request, result, *config.ip_masq, undo);
   route_host(host, veth, result);
   attachment::set_up_container_link(*request.netns, container, veth.container, result,
                                     kContainerInterface, {.no_prefix_routes = true});
@@ -58,18 +63,15 @@ Result add(const Request& request, Undo& undo) {
   attachment::add_container_routes(container, veth.container, result);
   attachment::wait_until_forwarding(host, veth.host, "host end of the veth pair");
   introduce(host, container, veth, result);
-
-  result.interfaces = {attachment::describe(veth.host, request),
-                       attachment::describe(veth.container, request, request.environment.netns)};
   if (config.dns) result.dns = *config.dns;
   return result;
 }
 
 void check(const Request& request) {
-  parse_config(request);
+  const Config config = parse_config(request);
   const Result previous = request.conf.get_prev_result();
   Ipam::get(request).check(request);
-  check_attachment(request, previous);
+  check_attachment(request, config, previous);
 }
 
 void release_addresses(const Request& request) {
@@ -80,6 +82,7 @@ void del(const Request& request) {
   BestEffort cleanup;
   const bool release_first = Ipam::releases_through_link(request);
   if (release_first) cleanup.run("release the addresses", [&] { release_addresses(request); });
+  cleanup.run("remove masquerading", [&] { masquerade::remove(request); });
   cleanup.run("delete the veth pair", [&] { attachment::delete_veth_pair_if_exists(request); });
   // Last: once released, another container may get the address.
   if (!release_first) cleanup.run("release the addresses", [&] { release_addresses(request); });
@@ -92,6 +95,7 @@ void status(const Request& request) {
   netlink::Socket host = netlink::Socket::here();
   auto obstacle = attachment::find_mtu_obstacle(host, config.mtu);
   if (!obstacle) obstacle = attachment::find_missing_kind(host, {"veth"});
+  if (!obstacle && config.ip_masq) obstacle = masquerade::find_obstacle(*config.ip_masq);
   if (obstacle) throw Error(Code::kNotAvailable, *obstacle);
   ipam.status(request);
 }
@@ -100,6 +104,10 @@ void gc(const Request& request) {
   BestEffort collection;
   collection.run("delete the veth pairs of no valid attachment",
                  [&] { attachment::collect_veth_pairs(request); });
+  collection.run("remove masquerading for no valid attachment", [&] {
+    masquerade::collect(request.conf.name(),
+                        request.conf.find_valid_attachments().value_or(std::vector<Attachment>{}));
+  });
   collection.run("collect addresses", [&] {
     if (const auto ipam = Ipam::find(request)) ipam->gc(request);
   });
