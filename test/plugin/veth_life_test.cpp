@@ -136,6 +136,8 @@ TEST_CASE("an attachment by veth goes through all verbs and leaves nothing", "[v
   const Snapshot before = net.snapshot();
 
   Attached one = net.attachment("c1");
+  // A link-local address of the kernel's would come at some later time.
+  set_sysctl(*one.container, "net/ipv6/conf/default/addr_gen_mode", "1");
   const Snapshot container_before = Snapshot::take(one.container->path());
   net.add(one);
   const Snapshot during = net.snapshot();

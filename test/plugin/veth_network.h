@@ -7,7 +7,10 @@ namespace cni::test {
 
 class VethNetwork : public Network {
  public:
-  VethNetwork() : Network("veth") {}
+  VethNetwork() : Network("veth") {
+    // Else the kernel would give each host end a link-local address at some later time.
+    set_sysctl(host, "net/ipv6/conf/default/addr_gen_mode", "1");
+  }
 
   // One address of each family, with gateways.
   void give_dual_stack() {
