@@ -79,7 +79,7 @@ void check_attachment(const Request& request, const Config& config, const Result
       }
     }
   }
-  if (config.ip_masq) masquerade::check(request, previous, *config.ip_masq, differences);
+  if (config.masquerade) masquerade::check(request, previous, *config.masquerade, differences);
   differences.finish();
 }
 

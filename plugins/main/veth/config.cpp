@@ -5,7 +5,7 @@ namespace cni::veth {
 Config parse_config(const Request& request) {
   const NetConf& conf = request.conf;
   return {.mtu = attachment::parse_mtu(conf),
-          .ip_masq = masquerade::parse_ip_masq(conf),
+          .masquerade = masquerade::parse_ip_masq(conf),
           .dns = find_dns(conf["dns"]),
           .args = Args::parse_leniently(request.environment.args)};
 }

@@ -14,7 +14,7 @@ namespace cni::veth {
 struct Config {
   attachment::MtuSetting mtu;
   // Nothing: no masquerading.
-  std::optional<masquerade::Config> ip_masq;
+  std::optional<masquerade::Config> masquerade;
   // Replaces that of IPAM if there is any of its keys.
   std::optional<Dns> dns;
   // For the name of the pod only: this plugin takes nothing from CNI_ARGS.

@@ -55,7 +55,7 @@ Result add(const Request& request, Undo& undo) {
   result.interfaces = {attachment::describe(veth.host, request),
                        attachment::describe(veth.container, request, request.environment.netns)};
   // Before the first packet: what has left with the container's address stays with it.
-  if (config.ip_masq) masquerade::add(request, result, *config.ip_masq, undo);
+  if (config.masquerade) masquerade::add(request, result, *config.masquerade, undo);
   route_host(host, veth, result);
   attachment::set_up_container_link(*request.netns, container, veth.container, result,
                                     kContainerInterface, {.no_prefix_routes = true});
@@ -95,7 +95,7 @@ void status(const Request& request) {
   netlink::Socket host = netlink::Socket::here();
   auto obstacle = attachment::find_mtu_obstacle(host, config.mtu);
   if (!obstacle) obstacle = attachment::find_missing_kind(host, {"veth"});
-  if (!obstacle && config.ip_masq) obstacle = masquerade::find_obstacle(*config.ip_masq);
+  if (!obstacle && config.masquerade) obstacle = masquerade::find_obstacle(*config.masquerade);
   if (obstacle) throw Error(Code::kNotAvailable, *obstacle);
   ipam.status(request);
 }

@@ -32,7 +32,7 @@ TEST_CASE("what a veth configuration leaves out", "[veth]") {
   const Config config = parse("");
   CHECK_FALSE(config.mtu.number);
   CHECK_FALSE(config.mtu.automatic);
-  CHECK_FALSE(config.ip_masq);
+  CHECK_FALSE(config.masquerade);
   CHECK_FALSE(config.dns);
   CHECK_FALSE(config.args.pod());
 }
@@ -42,8 +42,8 @@ TEST_CASE("the keys of a veth configuration", "[veth]") {
   const auto automatic = parse(R"("mtu": "auto", "mtuOverhead": 50)").mtu;
   CHECK(automatic.automatic);
   CHECK(automatic.overhead == 50);
-  CHECK(parse(R"("ipMasq": true)").ip_masq);
-  CHECK_FALSE(parse(R"("ipMasq": false)").ip_masq);
+  CHECK(parse(R"("ipMasq": true)").masquerade);
+  CHECK_FALSE(parse(R"("ipMasq": false)").masquerade);
   CHECK_THROWS_AS(parse(R"("ipMasq": 5)"), cni::json::ValueError);
   CHECK(parse(R"("dns": {"domain": "d"})").dns->domain == "d");
   CHECK_THROWS_AS(parse(R"("mtu": -1)"), cni::json::ValueError);
