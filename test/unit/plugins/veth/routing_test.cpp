@@ -21,7 +21,11 @@ cni::IpConfig ip(const char* address, const char* gateway = nullptr) {
   return config;
 }
 
-const cni::netlink::Link kLink = {.index = 7};
+const cni::netlink::Link kLink = [] {
+  cni::netlink::Link link;
+  link.index = 7;
+  return link;
+}();
 
 Texts texts(const std::vector<cni::netlink::Route>& routes) {
   Texts lines;
