@@ -114,7 +114,7 @@ std::optional<Record> parse_record(std::string_view text) {
   try {
     json::Value document = json::parse(text);
     if (!document.is_array() || document.size() != 4) return std::nullopt;
-    for (const std::size_t name : {0, 1, 2}) {
+    for (std::size_t name = 0; name < 3; ++name) {
       if (!document[name].is_string()) return std::nullopt;
     }
     return Record{.owner = {.network = document[0].get<std::string>(),
