@@ -158,6 +158,31 @@ TEST_CASE("a datagram cut anywhere is read without harm", "[netlink]") {
   }
 }
 
+TEST_CASE("what is said to several messages is told apart by their numbers", "[netlink]") {
+  cni::netlink::Together together;
+  together.take(message(RTM_NEWLINK, Bytes(4, std::byte{1}), 0, 6) +
+                    message(NLMSG_ERROR, error_payload(0), 0, 6) +
+                    message(NLMSG_ERROR, error_payload(-ENOENT), 0, 4) +
+                    message(NLMSG_ERROR, error_payload(-ENOENT), 0, 8) + message(NLMSG_NOOP, {}),
+                5, 7);
+  together.take(message(NLMSG_ERROR, error_payload(-EEXIST) + explanation("why"),
+                        NLM_F_CAPPED | NLM_F_ACK_TLVS, 5) +
+                    message(NLMSG_DONE, bytes_of(0), NLM_F_MULTI, 7),
+                5, 7);
+  REQUIRE(together.ends.size() == 3);
+  CHECK(together.ends[0].sequence == 6);
+  CHECK(together.ends[0].error_number == 0);
+  CHECK(together.ends[1].sequence == 5);
+  CHECK(together.ends[1].error_number == EEXIST);
+  CHECK(together.ends[1].explanation == "why");
+  CHECK(together.ends[2].sequence == 7);
+  REQUIRE(together.answers.size() == 1);
+  CHECK(together.answers[0].payload == Bytes(4, std::byte{1}));
+  CHECK_FALSE(together.lost);
+  together.take(message(NLMSG_OVERRUN, {}), 5, 7);
+  CHECK(together.lost);
+}
+
 TEST_CASE("a message shorter than its own header ends the datagram", "[netlink]") {
   Bytes bytes = message(RTM_NEWLINK, {});
   const std::uint32_t length = 0;
