@@ -1,9 +1,5 @@
-#include <endian.h>
 #include <fmt/format.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nf_tables_compat.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <optional>
@@ -15,6 +11,7 @@
 #include "base/error.h"
 #include "nftables/nftables_socket.h"
 #include "xtables/dialect_table.h"
+#include "xtables/kernel_lack.h"
 #include "xtables/table.h"
 
 namespace cni::xtables {
@@ -24,21 +21,6 @@ using netlink::KernelError;
 
 // Every refused attempt means that somebody else got on.
 constexpr std::chrono::seconds kPatience{30};
-
-// The module of an extension, which is also the name of its kernel option.
-std::string module_of(const std::string& extension) {
-  if (extension == "DNAT" || extension == "SNAT") return "xt_nat";
-  if (extension == "MARK") return "xt_mark";
-  return "xt_" + extension;
-}
-
-// Matches and targets have their attributes in common.
-static_assert(static_cast<int>(NFTA_MATCH_NAME) == static_cast<int>(NFTA_TARGET_NAME));
-static_assert(static_cast<int>(NFTA_MATCH_REV) == static_cast<int>(NFTA_TARGET_REV));
-
-std::string extension_name(const nftables::Expression& expression) {
-  return expression.parse().text(NFTA_MATCH_NAME);
-}
 
 class Dialect : public Store {
  public:
@@ -100,44 +82,23 @@ class Dialect : public Store {
         generation);
     if (refusal == 0) return true;
     if (refusal == ERESTART) return false;
-    if (const std::optional<std::string> lack = find_lack(table, refusal)) {
+    if (const std::optional<std::string> lack = explain(table, refusal)) {
       throw KernelError::in_words(refusal, attempt, "the kernel lacks " + *lack);
     }
     throw KernelError(refusal, attempt);
   }
 
   // What of the kernel the refused table would have needed; nothing if that was not the reason.
-  std::optional<std::string> find_lack(const DialectTable& table, int refusal) {
-    bool has_nft_compat = false;
-    std::vector<std::string> lacking;
-    for (const nftables::Rule& rule : table.new_rules()) {
-      for (const nftables::Expression& expression : rule.expressions) {
-        const std::optional<bool> supported = supports(rule.table.family, expression);
-        if (!supported) continue;
-        has_nft_compat = has_nft_compat || *supported;
-        const std::string module = module_of(extension_name(expression));
-        if (!*supported && std::ranges::find(lacking, module) == lacking.end()) {
-          lacking.push_back(module);
-        }
-      }
+  std::optional<std::string> explain(const DialectTable& table, int refusal) {
+    const nftables::Family family = nftables::table_family(table.family());
+    if (auto lack = find_lack(table.new_rules(), [&](const NeededExtension& needed) {
+          return needed.is_target ? socket_.supports_xt_target(family, needed.name, needed.revision)
+                                  : socket_.supports_xt_match(family, needed.name, needed.revision);
+        })) {
+      return lack;
     }
-    if (!lacking.empty()) {
-      return fmt::format("{}{}", has_nft_compat ? "" : "nft_compat, or ",
-                         fmt::join(lacking, " and "));
-    }
+    // Chains that jumps lead to are there, so it is the type of a base chain that is not.
     if (refusal == ENOENT && table.makes_nat_chain()) return "nft_chain_nat";
-    return std::nullopt;
-  }
-
-  // Nothing if the expression is no extension of xtables.
-  std::optional<bool> supports(nftables::Family family, const nftables::Expression& expression) {
-    const std::uint32_t revision = be32toh(expression.parse().find_u32(NFTA_MATCH_REV).value_or(0));
-    if (expression.name == "match") {
-      return socket_.supports_xt_match(family, extension_name(expression), revision);
-    }
-    if (expression.name == "target") {
-      return socket_.supports_xt_target(family, extension_name(expression), revision);
-    }
     return std::nullopt;
   }
 
