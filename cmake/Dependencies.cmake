@@ -15,20 +15,23 @@ endfunction()
 find_system_library(LIBNL_LIBRARY nl-3)
 find_system_library(LIBMD_LIBRARY md)
 
-# Debian has libiptc as shared objects only; cmake/prepare_libiptc builds the archives.
+# Debian has libiptc as shared objects only; cmake/prepare_libiptc builds the archives, once for all
+# build directories.
 set(CNI_LIBIPTC_DIRECTORY "${PROJECT_SOURCE_DIR}/build-deps/libiptc" CACHE PATH
-  "Where libiptc for a static build was prepared")
+  "Where libiptc for a static build is, or is to be built")
 if(CNI_STATIC)
-  find_library(LIBIP4TC_LIBRARY NAMES libip4tc.a HINTS "${CNI_LIBIPTC_DIRECTORY}/lib")
-  find_library(LIBIP6TC_LIBRARY NAMES libip6tc.a HINTS "${CNI_LIBIPTC_DIRECTORY}/lib")
-  find_path(LIBIPTC_INCLUDE_DIR libiptc/libip6tc.h HINTS "${CNI_LIBIPTC_DIRECTORY}/include")
-  if(NOT LIBIP4TC_LIBRARY OR NOT LIBIP6TC_LIBRARY OR NOT LIBIPTC_INCLUDE_DIR)
-    message(FATAL_ERROR "libip4tc.a and libip6tc.a are not in ${CNI_LIBIPTC_DIRECTORY}.\n"
-      "This builds them there, from the distribution's source package:\n"
-      "  cmake/prepare_libiptc \"${CNI_LIBIPTC_DIRECTORY}\"\n"
-      "Or build with -DCNI_STATIC=OFF, which takes the shared objects of libip4tc-dev and "
-      "libip6tc-dev.")
+  execute_process(
+    COMMAND "${PROJECT_SOURCE_DIR}/cmake/prepare_libiptc" "${CNI_LIBIPTC_DIRECTORY}"
+    RESULT_VARIABLE prepare_status)
+  if(NOT prepare_status EQUAL 0)
+    message(FATAL_ERROR "cmake/prepare_libiptc could not build libip4tc.a and libip6tc.a. "
+      "-DCNI_LIBIPTC_DIRECTORY=DIR takes those below DIR/lib and the headers below DIR/include; "
+      "-DCNI_STATIC=OFF takes the shared objects of libip4tc-dev and libip6tc-dev.")
   endif()
+  find_library(LIBIP4TC_LIBRARY NAMES libip4tc.a HINTS "${CNI_LIBIPTC_DIRECTORY}/lib" REQUIRED)
+  find_library(LIBIP6TC_LIBRARY NAMES libip6tc.a HINTS "${CNI_LIBIPTC_DIRECTORY}/lib" REQUIRED)
+  find_path(LIBIPTC_INCLUDE_DIR libiptc/libip6tc.h HINTS "${CNI_LIBIPTC_DIRECTORY}/include"
+    REQUIRED)
 else()
   find_library(LIBIP4TC_LIBRARY NAMES ip4tc REQUIRED)
   find_library(LIBIP6TC_LIBRARY NAMES ip6tc REQUIRED)
