@@ -1,81 +1,14 @@
 #include "liveness.h"
 
-#include <dirent.h>
-#include <fmt/format.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <memory>
 
-#include "base/error.h"
-#include "base/file.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "netlink/address.h"
 #include "netlink/netlink_socket.h"
+#include "netns/holders.h"
 #include "netns/netns.h"
 
 namespace cni::host_local {
-namespace {
-
-constexpr std::size_t kLongestMountinfo = std::size_t{64} << 20U;  // bytes
-
-struct CloseDirectory {
-  void operator()(DIR* directory) const { ::closedir(directory); }
-};
-
-void add_process_namespaces(std::map<NetnsId, std::string>& holders) {
-  const std::unique_ptr<DIR, CloseDirectory> proc(::opendir("/proc"));
-  if (!proc) throw_io_errno("read directory /proc");
-  while (const dirent* entry = ::readdir(proc.get())) {
-    if (!parse_number<pid_t>(entry->d_name)) continue;
-    std::string path = fmt::format("/proc/{}/ns/net", entry->d_name);
-    struct stat status{};
-    // A process that has just ended holds nothing.
-    if (::stat(path.c_str(), &status) != 0) continue;
-    holders.try_emplace({.device = status.st_dev, .inode = status.st_ino}, std::move(path));
-  }
-}
-
-// proc(5) writes blanks and backslashes in mountinfo as three octal digits.
-std::string unescape(std::string_view text) {
-  std::string out;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    if (text[at] == '\\' && at + 3 < text.size()) {
-      out += static_cast<char>((text[at + 1] - '0') * 64 + (text[at + 2] - '0') * 8 +
-                               (text[at + 3] - '0'));
-      at += 3;
-    } else {
-      out += text[at];
-    }
-  }
-  return out;
-}
-
-// A line reads "<id> <parent> <major>:<minor> net:[<inode>] <mount point> ... - nsfs nsfs rw".
-// Mounts of the first process count as well: this one may have a mount namespace of its own.
-void add_mounted_namespaces(std::map<NetnsId, std::string>& holders, const std::string& process) {
-  constexpr std::string_view kPrefix = "net:[";
-  const auto mounts = find_file("/proc/" + process + "/mountinfo", kLongestMountinfo);
-  for (const std::string& line : split(mounts.value_or(""), '\n')) {
-    if (line.find(" - nsfs ") == std::string::npos) continue;
-    const std::vector<std::string> fields = split(line, ' ');
-    if (fields.size() < 5 || !fields[3].starts_with(kPrefix)) continue;
-    const auto inode = parse_number<ino_t>(
-        std::string_view(fields[3]).substr(kPrefix.size(), fields[3].size() - kPrefix.size() - 1));
-    const std::vector<std::string> device = split(fields[2], ':');
-    if (!inode || device.size() != 2) continue;
-    const auto major = parse_number<unsigned>(device[0]);
-    const auto minor = parse_number<unsigned>(device[1]);
-    if (!major || !minor) continue;
-    holders.try_emplace({.device = makedev(*major, *minor), .inode = *inode},
-                        fmt::format("/proc/{}/root{}", process, unescape(fields[4])));
-  }
-}
-
-}  // namespace
 
 Liveness::Liveness() : boot_(boot_id()) {}
 
@@ -91,24 +24,18 @@ bool Liveness::runs(const Stamp& stamp) const {
   return stamp.boot == boot_ && stamp.adder && find_process(stamp.adder->pid) == stamp.adder;
 }
 
-Liveness::Path Liveness::follow(const Stamp& stamp) {
-  if (!stamp.netns || stamp.netns_path.empty()) return Path::kGone;
-  struct stat status{};
-  if (::stat(stamp.netns_path.c_str(), &status) != 0) {
-    const bool gone = errno == ENOENT || errno == ENOTDIR || errno == ESRCH;
-    return gone ? Path::kGone : Path::kUnreadable;
-  }
-  // No other file system has the device number of nsfs.
-  const bool same = status.st_dev == stamp.netns->device && status.st_ino == stamp.netns->inode;
-  return same ? Path::kLeads : Path::kGone;
+netns::PathState Liveness::follow(const Stamp& stamp) {
+  if (!stamp.netns) return netns::PathState::kGone;
+  return netns::follow(stamp.netns_path, *stamp.netns);
 }
 
 bool Liveness::depends_on_residents(const Stamp& stamp) {
-  return stamp.boot == boot_ && stamp.netns && !runs(stamp) && follow(stamp) == Path::kGone;
+  return stamp.boot == boot_ && stamp.netns && !runs(stamp) &&
+         follow(stamp) == netns::PathState::kGone;
 }
 
 bool Liveness::path_confirms(const Stamp& stamp) {
-  return follow(stamp) == Path::kLeads;
+  return follow(stamp) == netns::PathState::kLeads;
 }
 
 Life Liveness::judge(const Stamp& stamp, const Owner& owner, const inet::Address& address) {
@@ -122,11 +49,11 @@ Life Liveness::judge(const Stamp& stamp, const Owner& owner, const inet::Address
   }
   if (!stamp.netns) return Life::kUnknown;
   switch (follow(stamp)) {
-    case Path::kLeads:
+    case netns::PathState::kLeads:
       return Life::kAlive;
-    case Path::kUnreadable:
+    case netns::PathState::kUnreadable:
       return Life::kUnknown;
-    case Path::kGone:
+    case netns::PathState::kGone:
       break;
   }
   return judge_unconfirmed(stamp, owner);
@@ -150,12 +77,7 @@ bool Liveness::is_in_use(const Stamp& stamp, const inet::Address& address) {
 }
 
 const std::map<NetnsId, std::string>& Liveness::holders() {
-  if (!holders_) {
-    holders_.emplace();
-    add_process_namespaces(*holders_);
-    add_mounted_namespaces(*holders_, "self");
-    add_mounted_namespaces(*holders_, "1");
-  }
+  if (!holders_) holders_ = netns::holders();
   return *holders_;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "inet/address.h"
+#include "netns/holders.h"
 #include "stamp.h"
 #include "store.h"
 
@@ -59,8 +60,7 @@ class Liveness {
   bool is_configured_anywhere(const inet::Address& address);
   const std::map<NetnsId, std::string>& holders();
 
-  enum class Path { kLeads, kGone, kUnreadable };
-  Path follow(const Stamp& stamp);
+  netns::PathState follow(const Stamp& stamp);
 
   std::string boot_;
   std::map<NetnsId, std::set<std::string>> residents_;

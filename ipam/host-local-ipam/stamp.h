@@ -5,13 +5,13 @@
 #include <sys/types.h>
 
 #include <chrono>
-#include <compare>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "inet/address.h"
+#include "netns/holders.h"
 #include "protocol/request.h"
 
 namespace cni::host_local {
@@ -23,14 +23,7 @@ std::string boot_id();
 // clock do not move it; it compares only within one boot.
 std::chrono::nanoseconds since_boot();
 
-// st_dev and st_ino of nsfs (namespaces(7)). A number is used again soon after its namespace
-// is gone.
-struct NetnsId {
-  dev_t device = 0;
-  ino_t inode = 0;
-
-  friend auto operator<=>(const NetnsId&, const NetnsId&) = default;
-};
+using netns::NetnsId;
 
 struct Process {
   pid_t pid = 0;
