@@ -1,0 +1,21 @@
+// route_localnet (ip-sysctl): lets packets from 127.0.0.0/8 leave through an interface, for
+// localhost:hostPort. Whoever turns it on has to keep out what comes in to these addresses.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "inet/address.h"
+
+namespace cni::portmap {
+
+// The interface through which this host reaches an address: of the most specific route.
+std::optional<std::string> find_interface_to(const inet::Address& address);
+
+bool is_localnet_routed(const std::string& interface);
+// Throws SystemError `unable to enable route_localnet: ...`.
+void route_localnet(const std::string& interface);
+// Nothing if the interface is gone.
+void stop_routing_localnet(const std::string& interface);
+
+}  // namespace cni::portmap

@@ -1,0 +1,40 @@
+// The table of host ports of one family in nf_tables: what is written down about attachments, and
+// the elements of those whose rules are here too.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "claims.h"
+#include "holding.h"
+#include "netfilter/native_table.h"
+#include "nftables/nftables_socket.h"
+
+namespace cni::portmap {
+
+class NativeHostports {
+ public:
+  // Nothing is read or made yet. `socket` must outlive this.
+  NativeHostports(nftables::Socket& socket, inet::Family family);
+
+  std::vector<Holding> list();
+  std::optional<Holding> find(const netfilter::Owner& owner);
+
+  // Adds to `batch` all that makes "before" into "after". Under lock_native_tables(), as `list` was
+  // read. Elements are taken out for those they belong to; one that belongs to nobody who is
+  // written down makes way.
+  void apply(nftables::Batch& batch, const std::vector<Change>& changes);
+  // After the commit.
+  void delete_if_unused() { table_.delete_if_unused(); }
+
+  // What is missing or different of what `holding` says, one sentence each.
+  std::vector<std::string> differences(const Holding& holding);
+
+ private:
+  nftables::Socket& socket_;
+  inet::Family family_;
+  netfilter::NativeTable table_;
+};
+
+}  // namespace cni::portmap

@@ -1,0 +1,357 @@
+#include "native_layout.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/digest.h"
+
+namespace cni::portmap {
+namespace {
+
+namespace expr = nftables::expr;
+using inet::Family;
+using netfilter::ChainContent;
+using nftables::Bytes;
+using nftables::Element;
+using nftables::Expression;
+using nftables::Set;
+using nftables::Verdict;
+
+// NF_INET_*, linux/netfilter.h
+constexpr std::uint32_t kPrerouting = 0;
+constexpr std::uint32_t kOutput = 3;
+constexpr std::uint32_t kPostrouting = 4;
+// linux/netfilter_ipv4.h
+constexpr std::int32_t kPriorityRaw = -300;
+constexpr std::int32_t kPriorityDnat = -100;
+constexpr std::int32_t kPrioritySnat = 100;
+
+constexpr std::uint32_t kLocalAddress = 2;  // RTN_LOCAL, linux/rtnetlink.h
+
+// The first packet of a connection that came through `hostports` has it until it leaves. A bit that
+// neither Kubernetes nor the reference suite uses (13 to 15), nor the network plugins we know of.
+constexpr std::uint32_t kMark = 0x1000;
+
+// Registers: the key, which is at most an IPv6 address, a protocol and a port long; what a map has
+// for it, at most an IPv6 address and a port; the mark.
+constexpr unsigned kKey = 0;
+constexpr unsigned kValue = 8;
+constexpr unsigned kMarkRegister = 15;
+
+std::uint32_t address_length(Family family) {
+  return family == Family::kIpv4 ? 4 : 16;
+}
+
+std::uint32_t address_type(Family family) {
+  return family == Family::kIpv4 ? nftables::kTypeIp4 : nftables::kTypeIp6;
+}
+
+// Maps by protocol and port, or by address, protocol and port.
+enum class Key { kPort, kAddressAndPort, kRange };
+
+Set port_map(Family family, const char* name, Key key) {
+  Set set{.table = hostports_table(family), .name = name, .key_length = 8};
+  set.field_lengths = {1, 2};
+  set.key_type = nftables::concatenated_type({nftables::kTypeProtocol, nftables::kTypePort});
+  if (key != Key::kPort) {
+    set.key_length += address_length(family);
+    set.field_lengths.insert(set.field_lengths.begin(), address_length(family));
+    set.key_type = nftables::concatenated_type(
+        {address_type(family), nftables::kTypeProtocol, nftables::kTypePort});
+  }
+  set.interval = key == Key::kRange;
+  return set;
+}
+
+Set to_address(Set set, Family family, bool with_port) {
+  set.data = Set::Data::kValue;
+  set.data_length = address_length(family) + (with_port ? 4 : 0);
+  set.data_type = with_port
+                      ? nftables::concatenated_type({address_type(family), nftables::kTypePort})
+                      : address_type(family);
+  return set;
+}
+
+Set to_chain(Set set) {
+  set.data = Set::Data::kVerdict;
+  return set;
+}
+
+// All that can have elements of attachments.
+struct Sets {
+  Set ip_gates, gates, range_gates, ip_ports, ports, ranges, sources_of;
+};
+
+Sets sets_of(Family family) {
+  Set sources_of{.table = hostports_table(family),
+                 .name = "sources_of",
+                 .key_length = address_length(family),
+                 .key_type = address_type(family)};
+  return {.ip_gates = to_chain(port_map(family, "ip_gates", Key::kAddressAndPort)),
+          .gates = to_chain(port_map(family, "gates", Key::kPort)),
+          .range_gates = to_chain(port_map(family, "range_gates", Key::kRange)),
+          .ip_ports = to_address(port_map(family, "ip_ports", Key::kAddressAndPort), family, true),
+          .ports = to_address(port_map(family, "ports", Key::kPort), family, true),
+          .ranges = to_address(port_map(family, "ranges", Key::kRange), family, false),
+          .sources_of = to_chain(sources_of)};
+}
+
+Expression load_address(Family family, bool source, unsigned to) {
+  const std::uint32_t offset = family == Family::kIpv4 ? (source ? 12U : 16U) : (source ? 8U : 24U);
+  return expr::payload(expr::Header::kNetwork, offset, address_length(family), to);
+}
+
+std::vector<Expression> load_key(Family family, Key key) {
+  std::vector<Expression> loads;
+  unsigned to = kKey;
+  if (key != Key::kPort) {
+    loads.push_back(load_address(family, false, to));
+    to += address_length(family) / 4;
+  }
+  loads.push_back(expr::meta(expr::Meta::kProtocol, to));
+  loads.push_back(expr::payload(expr::Header::kTransport, 2, 2, to + 1));
+  return loads;
+}
+
+class LayoutBuilder {
+ public:
+  explicit LayoutBuilder(Family family) : family_(family), table_(hostports_table(family)) {}
+
+  ChainContent chain(const std::string& name, std::vector<std::vector<Expression>> rules,
+                     std::optional<nftables::Hook> hook = std::nullopt) const {
+    ChainContent content{.chain = {.table = table_, .name = name, .hook = std::move(hook)},
+                         .rules = {}};
+    for (auto& expressions : rules) {
+      content.rules.push_back(
+          {.table = table_, .chain = name, .expressions = std::move(expressions)});
+    }
+    return content;
+  }
+
+  std::vector<Expression> gate_rule(const Set& gates, Key key) const {
+    auto rule = load_key(family_, key);
+    rule.push_back(expr::lookup_verdict(gates.name, kKey));
+    return rule;
+  }
+
+  std::vector<Expression> forward_rule(const Set& map, Key key) const {
+    auto rule = load_key(family_, key);
+    rule.push_back(expr::lookup_value(map.name, kKey, kValue));
+    rule.push_back(expr::meta(expr::Meta::kMark, kMarkRegister));
+    rule.push_back(expr::bitwise(kMarkRegister, kMarkRegister, nftables::host_order(~kMark),
+                                 nftables::host_order(kMark)));
+    rule.push_back(expr::set_mark(kMarkRegister));
+    const bool with_port = key != Key::kRange;
+    rule.push_back(
+        expr::dnat(family_, kValue,
+                   with_port ? std::optional(kValue + address_length(family_) / 4) : std::nullopt));
+    return rule;
+  }
+
+ private:
+  Family family_;
+  nftables::TableId table_;
+};
+
+ChainContent guard_chain() {
+  const LayoutBuilder build(Family::kIpv4);
+  // Answers to localhost through a mapping are sent to an address of the host, and translated
+  // later than here.
+  return build.chain("guard",
+                     {{expr::meta(expr::Meta::kInInterfaceName, kKey),
+                       expr::compare(expr::Compare::kNotEqual, kKey, nftables::padded_name("lo")),
+                       expr::payload(expr::Header::kNetwork, 16, 1, kKey),
+                       expr::compare(expr::Compare::kEqual, kKey, Bytes{std::byte{127}}),
+                       expr::verdict({.kind = Verdict::Kind::kDrop})}},
+                     nftables::Hook{"filter", kPrerouting, kPriorityRaw});
+}
+
+std::string gate_text(const Gate& gate) {
+  json::Value text = json::Value::array();
+  text.push_back(gate.conditions);
+  text.push_back(gate.sources.limited);
+  for (const auto* list : {&gate.sources.allowed, &gate.sources.denied}) {
+    json::Value networks = json::Value::array();
+    for (const inet::Network& network : *list) networks.push_back(network.text());
+    text.push_back(std::move(networks));
+  }
+  return json::compact(text);
+}
+
+std::string gate_digest(const Gate& gate) {
+  return sha512_hex(gate_text(gate), 16);
+}
+
+std::string gate_name(const Gate& gate) {
+  return "gate-" + gate_digest(gate);
+}
+
+SharedChain gate_chain(const Gate& gate, Family family) {
+  std::vector<std::vector<Expression>> rules = missed(parse_conditions(gate.conditions, family));
+  for (auto& rule : rules) rule.push_back(expr::verdict({.kind = Verdict::Kind::kAccept}));
+
+  SharedChain shared;
+  const auto drop_sources = [&](const char* prefix, const std::vector<inet::Network>& networks,
+                                bool listed) {
+    const Set set{.table = hostports_table(family),
+                  .name = prefix + gate_digest(gate),
+                  .key_length = address_length(family),
+                  .key_type = address_type(family),
+                  .interval = true};
+    // What the host itself sends has no interface that it came in by.
+    rules.push_back({expr::meta(expr::Meta::kInInterface, kKey),
+                     expr::compare(expr::Compare::kNotEqual, kKey, nftables::host_order(0)),
+                     load_address(family, true, kKey), expr::lookup(set.name, kKey, !listed),
+                     expr::verdict({.kind = Verdict::Kind::kDrop})});
+    shared.sets.push_back({.set = set, .elements = netfilter::interval_elements(networks)});
+  };
+  if (!gate.sources.denied.empty()) drop_sources("deny-", gate.sources.denied, true);
+  if (gate.sources.limited) drop_sources("allow-", gate.sources.allowed, false);
+  shared.content = LayoutBuilder(family).chain(gate_name(gate), std::move(rules));
+  return shared;
+}
+
+std::string masquerade_name(const Holding& holding) {
+  if (holding.masquerade == Masquerade::kAll) return "everybody";
+  return "near-" + sha512_hex(holding.address.masked().text(), 16);
+}
+
+SharedChain masquerade_chain(const Holding& holding) {
+  const Family family = holding.family();
+  const auto from = [&](const inet::Network& network) {
+    // The other way round: what is missed by the condition "not from there".
+    const Condition elsewhere{
+        .field = Condition::Field::kSource, .inverted = true, .networks = {network}};
+    auto rule = missed(std::vector{elsewhere}).front();
+    rule.push_back(expr::masquerade(false));
+    return rule;
+  };
+  std::vector<std::vector<Expression>> rules;
+  if (holding.masquerade == Masquerade::kAll) {
+    rules.push_back({expr::masquerade(false)});
+  } else {
+    rules.push_back(from(holding.address.masked()));
+    const char* localhost = family == Family::kIpv4 ? "127.0.0.0/8" : "::1/128";
+    rules.push_back(from(*inet::Network::parse(localhost)));
+  }
+  return {.content = LayoutBuilder(family).chain(masquerade_name(holding), std::move(rules)),
+          .sets = {}};
+}
+
+Bytes port_key(const Run& run, std::uint16_t port) {
+  return nftables::concatenation(
+      {Bytes{static_cast<std::byte>(run.protocol)}, nftables::network_order(port)});
+}
+
+Bytes address_key(const inet::Address& address, const Run& run, std::uint16_t port) {
+  return nftables::concatenation({nftables::bytes_of(address),
+                                  Bytes{static_cast<std::byte>(run.protocol)},
+                                  nftables::network_order(port)});
+}
+
+// A stretch of ports can be one element if they stay as they are. One for a certain address is
+// looked at after the single ports of any address, so it must not compete with these.
+bool is_range(const Run& run, const std::vector<Run>& all) {
+  if (run.count < 2 || !run.is_straight()) return false;
+  return !run.host_ip || std::ranges::none_of(all, [&](const Run& other) {
+    return !other.host_ip && collide(run, other);
+  });
+}
+
+}  // namespace
+
+nftables::TableId hostports_table(Family family) {
+  return {.family = nftables::table_family(family), .name = "plumb_hostports"};
+}
+
+netfilter::Layout hostports_layout(Family family, bool with_guard) {
+  const Sets sets = sets_of(family);
+  const LayoutBuilder build(family);
+  const std::vector<Expression> to_host = {
+      expr::fib_destination_type(kKey),
+      expr::compare(expr::Compare::kEqual, kKey, nftables::host_order(kLocalAddress)),
+      expr::verdict({.kind = Verdict::Kind::kJump, .chain = "hostports"})};
+  netfilter::Layout layout{
+      .sets = {sets.ip_gates, sets.gates, sets.range_gates, sets.ip_ports, sets.ports, sets.ranges,
+               sets.sources_of},
+      .chains = {
+          build.chain("hostports", {build.gate_rule(sets.ip_gates, Key::kAddressAndPort),
+                                    build.gate_rule(sets.gates, Key::kPort),
+                                    build.gate_rule(sets.range_gates, Key::kRange),
+                                    build.forward_rule(sets.ip_ports, Key::kAddressAndPort),
+                                    build.forward_rule(sets.ports, Key::kPort),
+                                    build.forward_rule(sets.ranges, Key::kRange)}),
+          build.chain("prerouting", {to_host}, nftables::Hook{"nat", kPrerouting, kPriorityDnat}),
+          build.chain("output", {to_host}, nftables::Hook{"nat", kOutput, kPriorityDnat}),
+          build.chain(
+              "postrouting",
+              {{expr::meta(expr::Meta::kMark, kKey),
+                expr::bitwise(kKey, kKey, nftables::host_order(kMark), nftables::host_order(0)),
+                expr::compare(expr::Compare::kEqual, kKey, nftables::host_order(0)),
+                expr::verdict({.kind = Verdict::Kind::kReturn})},
+               {expr::meta(expr::Meta::kMark, kKey),
+                expr::bitwise(kKey, kKey, nftables::host_order(~kMark), nftables::host_order(0)),
+                expr::set_mark(kKey)},
+               {load_address(family, false, kKey),
+                expr::lookup_verdict(sets.sources_of.name, kKey)}},
+              nftables::Hook{"nat", kPostrouting, kPrioritySnat})}};
+  if (with_guard) layout.chains.push_back(guard_chain());
+  return layout;
+}
+
+netfilter::Layout guard_layout() {
+  return {.sets = {}, .chains = {guard_chain()}};
+}
+
+std::vector<SharedChain> shared_chains(const Holding& holding) {
+  std::vector<SharedChain> chains;
+  for (std::size_t gate = 0; gate < holding.gates.size(); ++gate) {
+    const bool used =
+        std::ranges::any_of(holding.runs, [&](const Run& run) { return run.gate == gate; });
+    if (used) chains.push_back(gate_chain(holding.gates[gate], holding.family()));
+  }
+  if (holding.masquerade != Masquerade::kNone) chains.push_back(masquerade_chain(holding));
+  return chains;
+}
+
+std::vector<SetElements> elements_of(const Holding& holding) {
+  const Family family = holding.family();
+  const Sets sets = sets_of(family);
+  SetElements ip_gates{sets.ip_gates, {}}, gates{sets.gates, {}}, range_gates{sets.range_gates, {}},
+      ip_ports{sets.ip_ports, {}}, ports{sets.ports, {}}, ranges{sets.ranges, {}},
+      sources_of{sets.sources_of, {}};
+  const Bytes container = nftables::bytes_of(holding.address.address);
+
+  for (const Run& run : holding.runs) {
+    const auto gate = run.gate
+                          ? std::optional(Verdict{.kind = Verdict::Kind::kJump,
+                                                  .chain = gate_name(holding.gates[*run.gate])})
+                          : std::nullopt;
+    if (is_range(run, holding.runs)) {
+      const inet::Network all = inet::default_network(family);
+      const Bytes first = address_key(run.host_ip.value_or(all.first()), run, run.host_port);
+      const Bytes last = address_key(run.host_ip.value_or(all.last()), run, run.last_port());
+      ranges.elements.push_back({.key = first, .key_end = last, .value = container});
+      if (gate) range_gates.elements.push_back({.key = first, .key_end = last, .verdict = gate});
+      continue;
+    }
+    for (std::uint32_t offset = 0; offset < run.count; ++offset) {
+      const auto port = static_cast<std::uint16_t>(run.host_port + offset);
+      const Bytes key = run.host_ip ? address_key(*run.host_ip, run, port) : port_key(run, port);
+      const Bytes value = nftables::concatenation(
+          {container,
+           nftables::network_order(static_cast<std::uint16_t>(run.container_port + offset))});
+      (run.host_ip ? ip_ports : ports).elements.push_back({.key = key, .value = value});
+      if (gate) (run.host_ip ? ip_gates : gates).elements.push_back({.key = key, .verdict = gate});
+    }
+  }
+  if (holding.masquerade != Masquerade::kNone) {
+    sources_of.elements.push_back(
+        {.key = container,
+         .verdict = Verdict{.kind = Verdict::Kind::kJump, .chain = masquerade_name(holding)}});
+  }
+  return {ip_gates, gates, range_gates, ip_ports, ports, ranges, sources_of};
+}
+
+}  // namespace cni::portmap

@@ -1,0 +1,53 @@
+// The table `plumb_hostports`, one for each family: its chains, sets and maps, and which elements
+// an attachment has in them. Nothing here talks to the kernel.
+//
+//   prerouting, output -- to an address of the host --> hostports
+//     hostports    past the gates of the port, if it has any, then
+//                    ip_ports   address . protocol . port of the host -> address . port
+//                    ports                protocol . port             -> address . port
+//                    ranges     stretches of ports, kept as they are  -> address
+//     gate-...     shared by all with the same conditions and sources:
+//                    accept (not meant) / drop (not let in) / return
+//   postrouting -- came through hostports --> sources_of: the container's address
+//     near-..., everybody   masquerade, shared by all containers of a network
+//   guard        drops what comes from elsewhere and is sent to 127.0.0.0/8
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "holding.h"
+#include "netfilter/native_table.h"
+#include "nftables/objects.h"
+
+namespace cni::portmap {
+
+nftables::TableId hostports_table(inet::Family family);
+
+// `with_guard` as long as route_localnet is on somewhere because of us.
+netfilter::Layout hostports_layout(inet::Family family, bool with_guard);
+// For attachments whose rules are in another store: nothing but the guard.
+netfilter::Layout guard_layout();
+
+// A chain that several attachments may use, for equal settings.
+struct SharedChain {
+  netfilter::ChainContent content;
+  struct Filled {
+    nftables::Set set;
+    std::vector<nftables::Element> elements;
+  };
+  std::vector<Filled> sets;  // only its rules use them
+
+  const std::string& name() const { return content.chain.name; }
+};
+std::vector<SharedChain> shared_chains(const Holding& holding);
+
+// Elements of one attachment, without the mark of the owner.
+struct SetElements {
+  nftables::Set set;
+  std::vector<nftables::Element> elements;
+};
+// One entry for each set of the table that can have elements of attachments, in a fixed order.
+std::vector<SetElements> elements_of(const Holding& holding);
+
+}  // namespace cni::portmap

@@ -1,0 +1,293 @@
+#include "xtables_hostports.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "chain_names.h"
+
+namespace cni::portmap {
+namespace {
+
+using inet::Family;
+using inet::Network;
+using xtables::Comment;
+using xtables::Jump;
+using xtables::Rule;
+using xtables::StoredRule;
+using xtables::Table;
+
+constexpr std::size_t kMostPorts = 15;  // XT_MULTI_PORTS, linux/netfilter/xt_multiport.h
+
+void add_shared_rules(ContainerRules& rules, const Config& config) {
+  const std::uint32_t mark = 1U << config.mark_bit;
+  if (config.snat && !config.external_set_mark_chain) {
+    rules.shared_chains = {kSetMarkChain, kMasqueradeChain};
+    rules.shared = {
+        {kSetMarkChain,
+         {.matches = {Comment{"CNI portfwd masquerade mark"}},
+          .target = xtables::SetMark{mark, mark}}},
+        {kMasqueradeChain,
+         {.matches = {xtables::MarkMatch{mark, mark}}, .target = xtables::Masquerade{}}},
+        {"POSTROUTING",
+         {.matches = {Comment{"CNI portfwd requiring masquerade"}},
+          .target = Jump{kMasqueradeChain}},
+         true}};
+  }
+  rules.shared_chains.emplace_back(kEntryChain);
+  for (const char* chain : {"PREROUTING", "OUTPUT"}) {
+    rules.shared.push_back(
+        {chain, {.matches = {xtables::ToLocalAddress{}}, .target = Jump{kEntryChain}}});
+  }
+}
+
+// One port, or a stretch that stays as it is.
+void add_port_rules(ContainerRules& rules, const Config& config, const Mapping& mapping,
+                    const Network& container, std::uint16_t host_port, std::uint16_t last_port,
+                    std::uint16_t container_port) {
+  Rule base{.protocol = static_cast<std::uint8_t>(mapping.protocol),
+            .destination_ports = xtables::PortRange{host_port, last_port},
+            .target = Jump{config.external_set_mark_chain.value_or(kSetMarkChain)}};
+  if (mapping.host_ip && !mapping.host_ip->is_unspecified()) {
+    base.destination = {Network::host(*mapping.host_ip), false};
+  }
+  const auto mark = [&](const std::optional<Network>& source) {
+    Rule rule = base;
+    if (source) rule.source = {*source, false};
+    rules.own.push_back(std::move(rule));
+  };
+  if (config.masq_all) {
+    mark(std::nullopt);
+  } else if (config.snat) {
+    mark(container.masked());
+    if (container.family() == Family::kIpv4) mark(*Network::parse("127.0.0.1/32"));
+  }
+  Rule forward = base;
+  forward.target = xtables::DestinationNat{container.address, container_port};
+  rules.own.push_back(std::move(forward));
+}
+
+void add_own_rules(ContainerRules& rules, const Config& config, Family family) {
+  const Network& container = *config.address(family);
+  for (const Mapping& mapping : config.mappings) {
+    if (!mapping.concerns(family)) continue;
+    const auto port = [](unsigned number) { return static_cast<std::uint16_t>(number); };
+    if (mapping.count > 1 && mapping.host_port == mapping.container_port) {
+      add_port_rules(rules, config, mapping, container, mapping.host_port,
+                     port(mapping.host_port + mapping.count - 1), 0);
+      continue;
+    }
+    for (unsigned offset = 0; offset < mapping.count; ++offset) {
+      add_port_rules(rules, config, mapping, container, port(mapping.host_port + offset),
+                     port(mapping.host_port + offset), port(mapping.container_port + offset));
+    }
+  }
+}
+
+// Ports of all families, as in the reference suite: the others find nothing in the chain.
+void add_entry_rules(ContainerRules& rules, const Config& config, Family family,
+                     const std::string& comment) {
+  std::map<std::string, std::vector<const Mapping*>> by_protocol;
+  for (const Mapping& mapping : config.mappings) {
+    by_protocol[name(mapping.protocol)].push_back(&mapping);
+  }
+  const auto add = [&](Rule rule) {
+    rule.target = Jump{rules.chain};
+    for (Rule& one : with_conditions(rule, config.conditions(family).parsed)) {
+      rules.entry.push_back(std::move(one));
+    }
+  };
+  for (const auto& [protocol, mappings] : by_protocol) {
+    const auto number = static_cast<std::uint8_t>(mappings.front()->protocol);
+    std::vector<std::uint16_t> ports;
+    const auto add_ports = [&] {
+      if (ports.empty()) return;
+      add({.protocol = number,
+           .matches = {Comment{comment}, xtables::DestinationPorts{ports}},
+           .target = {}});
+      ports.clear();
+    };
+    for (const Mapping* mapping : mappings) {
+      if (mapping->count > 1) continue;
+      ports.push_back(mapping->host_port);
+      if (ports.size() == kMostPorts) add_ports();
+    }
+    add_ports();
+    for (const Mapping* mapping : mappings) {
+      if (mapping->count == 1) continue;
+      const auto last = static_cast<std::uint16_t>(mapping->host_port + mapping->count - 1);
+      add({.protocol = number,
+           .destination_ports = xtables::PortRange{mapping->host_port, last},
+           .matches = {Comment{comment}},
+           .target = {}});
+    }
+  }
+}
+
+bool has_exactly(const std::vector<StoredRule>& stored, const std::vector<Rule>& wanted) {
+  return std::ranges::equal(stored, wanted, [](const StoredRule& one, const Rule& other) {
+    return one.rule && xtables::same_meaning(*one.rule, other);
+  });
+}
+
+std::vector<StoredRule> jumps_to(const Table& nat, const std::string& chain) {
+  std::vector<StoredRule> jumps;
+  std::ranges::copy_if(nat.rules(kEntryChain), std::back_inserter(jumps),
+                       [&](const StoredRule& rule) { return rule.jump_target == chain; });
+  return jumps;
+}
+
+bool is_container_chain(const std::string& chain) {
+  return chain.starts_with(kContainerChainPrefix) || chain.starts_with(kSourceChainPrefix);
+}
+
+void delete_shared_chains_unless_used(Table& nat) {
+  const std::vector<std::string> chains = nat.chains();
+  if (std::ranges::any_of(chains, is_container_chain) || !nat.rules(kEntryChain).empty()) return;
+  const auto is_shared = [](const std::string& chain) {
+    return chain == kEntryChain || chain == kSetMarkChain || chain == kMasqueradeChain;
+  };
+  for (const std::string& chain : chains) {
+    // Somebody else uses them: by hand, or as externalSetMarkChain.
+    if (std::ranges::any_of(nat.rules(chain),
+                            [&](const StoredRule& rule) { return is_shared(rule.jump_target); })) {
+      return;
+    }
+  }
+  nat.delete_chain_if_exists(kEntryChain, {"PREROUTING", "OUTPUT"});
+  nat.delete_chain_if_exists(kMasqueradeChain, {"POSTROUTING"});
+  nat.delete_chain_if_exists(kSetMarkChain, {});
+}
+
+// The ports that a rule with DNAT serves.
+std::optional<Run> served_by(const StoredRule& stored) {
+  if (!stored.rule || !stored.rule->destination_ports) return std::nullopt;
+  const Rule& rule = *stored.rule;
+  const auto* target = std::get_if<xtables::DestinationNat>(&rule.target);
+  const auto protocol = static_cast<Protocol>(rule.protocol);
+  if (target == nullptr || name(protocol).empty()) return std::nullopt;
+  const auto [first, last] = *rule.destination_ports;
+  return Run{
+      .protocol = protocol,
+      .host_ip = rule.destination ? std::optional(rule.destination->network.address) : std::nullopt,
+      .host_port = first,
+      .container_port = target->port == 0 ? first : target->port,
+      .count = last - first + 1U};
+}
+
+}  // namespace
+
+ContainerRules render_rules(const Config& config, Family family, const std::string& network,
+                            const std::string& container_id) {
+  ContainerRules rules;
+  rules.chain = container_chain(network, container_id);
+  add_shared_rules(rules, config);
+  add_own_rules(rules, config, family);
+  add_entry_rules(rules, config, family, entry_comment(network, container_id));
+  return rules;
+}
+
+void apply_rules(Table& nat, const ContainerRules& rules) {
+  for (const std::string& chain : rules.shared_chains) nat.ensure_chain(chain);
+  for (const auto& [chain, rule, first] : rules.shared) {
+    if (first) {
+      nat.ensure_first(chain, rule);
+    } else {
+      nat.ensure_appended(chain, rule);
+    }
+  }
+  nat.ensure_chain(rules.chain);
+  if (!has_exactly(nat.rules(rules.chain), rules.own)) {
+    nat.flush(rules.chain);
+    for (const Rule& rule : rules.own) nat.append(rules.chain, rule);
+  }
+  if (!has_exactly(jumps_to(nat, rules.chain), rules.entry)) {
+    nat.erase_if(kEntryChain,
+                 [&](const StoredRule& rule) { return rule.jump_target == rules.chain; });
+    for (const Rule& rule : rules.entry) nat.append(kEntryChain, rule);
+  }
+}
+
+std::vector<std::string> missing_rules(const Table& nat, const ContainerRules& rules) {
+  std::vector<std::string> missing;
+  const auto expect = [&](const std::string& chain, const std::vector<StoredRule>& present,
+                          const Rule& rule) {
+    const bool found = std::ranges::any_of(present, [&](const StoredRule& one) {
+      return one.rule && xtables::same_meaning(*one.rule, rule);
+    });
+    if (!found) {
+      missing.push_back(fmt::format("rule \"{}\" in chain {} not found in table nat",
+                                    xtables::render(rule), chain));
+    }
+  };
+  std::vector<std::string> chains = rules.shared_chains;
+  chains.push_back(rules.chain);
+  for (const std::string& chain : chains) {
+    if (!nat.has_chain(chain)) {
+      missing.push_back(fmt::format("chain {} not found in iptables table nat", chain));
+    }
+  }
+  if (!missing.empty()) return missing;
+  for (const auto& [chain, rule, first] : rules.shared) expect(chain, nat.rules(chain), rule);
+  // Nearly always all are there in their order, and there may be thousands.
+  const auto& own = nat.rules(rules.chain);
+  if (!has_exactly(own, rules.own)) {
+    for (const Rule& rule : rules.own) expect(rules.chain, own, rule);
+  }
+  const auto entry = jumps_to(nat, rules.chain);
+  if (!has_exactly(entry, rules.entry)) {
+    for (const Rule& rule : rules.entry) expect(kEntryChain, entry, rule);
+  }
+  return missing;
+}
+
+bool remove_chain(Table& nat, const std::string& chain) {
+  const std::string source_chain =
+      std::string(kSourceChainPrefix) + chain.substr(kContainerChainPrefix.size());
+  const bool had_source = nat.delete_chain_if_exists(source_chain, {kSourceEntryChain});
+  const bool had = nat.delete_chain_if_exists(chain, {kEntryChain});
+  if (had) delete_shared_chains_unless_used(nat);
+  return had || had_source;
+}
+
+std::vector<ChainHolder> chain_holders(const Table& nat) {
+  std::map<std::string, ChainHolder> holders;
+  for (const StoredRule& entry : nat.rules(kEntryChain)) {
+    if (!entry.jump_target.starts_with(kContainerChainPrefix)) continue;
+    ChainHolder& holder = holders[entry.jump_target];
+    holder.chain = entry.jump_target;
+    if (const auto owner = parse_entry_comment(entry.comment)) {
+      holder.network = owner->network;
+      holder.container_id = owner->container_id;
+    }
+  }
+  std::vector<ChainHolder> list;
+  for (auto& [chain, holder] : holders) {
+    for (const StoredRule& stored : nat.rules(chain)) {
+      const auto run = served_by(stored);
+      if (!run) continue;
+      holder.runs.push_back(*run);
+      holder.address = std::get<xtables::DestinationNat>(stored.rule->target).address;
+    }
+    list.push_back(std::move(holder));
+  }
+  return list;
+}
+
+void take_ports(Table& nat, const ChainHolder& holder, const std::vector<Run>& runs) {
+  const PortIndex wanted(runs);
+  nat.erase_if(holder.chain, [&](const StoredRule& stored) {
+    if (!stored.rule || !stored.rule->destination_ports) return false;
+    const Rule& rule = *stored.rule;
+    const Run served{.protocol = static_cast<Protocol>(rule.protocol),
+                     .host_ip = rule.destination ? std::optional(rule.destination->network.address)
+                                                 : std::nullopt,
+                     .host_port = rule.destination_ports->first,
+                     .container_port = rule.destination_ports->first,
+                     .count = rule.destination_ports->last - rule.destination_ports->first + 1U};
+    return !wanted.colliding(served).empty();
+  });
+}
+
+}  // namespace cni::portmap
