@@ -209,6 +209,20 @@ std::vector<Example> plain_examples() {
              CHECK(pair.containers[0]->run("ip route show default").find("via 10.28.0.1") !=
                    std::string::npos);
            }},
+      {.file = "masquerade.conflist",
+       .network = "masquerade",
+       .shared = {"cni-masq"},
+       .addresses = 2,
+       .look =
+           [](const Pair& pair) {
+             // Both are elements of one map, and the exceptions stand in a set.
+             const std::string rules = pair.host.run("nft list table ip plumb_masquerade");
+             for (const std::size_t index : {0U, 1U}) {
+               CHECK(rules.find(pair.addresses(index).at(0) + " comment \"masquerade/c") !=
+                     std::string::npos);
+             }
+             CHECK(rules.find("10.0.0.0/8, 224.0.0.0/4") != std::string::npos);
+           }},
       {.file = "layer-2.conflist",
        .network = "layer-2",
        .shared = {"cni-layer2"},

@@ -38,7 +38,7 @@ Shape families(const Shape& shape) {
 
 // Of the plugin masquerade, and of "ipMasq" as an object.
 std::vector<Key> masquerade_keys() {
-  Shape snat = families(interval());
+  Shape snat = families(addresses());
   snat.keys.emplace_back("persistent", boolean());
   return {{"masquerade", boolean_or(families(boolean()).keys)},
           {"nonMasqueradeCIDRs", list(network())},

@@ -82,6 +82,8 @@ bool has_form(const std::string& text, Kind kind) {
       return is_network_or_address(text);
     case Kind::kInterval:
       return is_interval(text);
+    case Kind::kAddresses:
+      return text.find('/') == std::string::npos && is_interval(text);
     case Kind::kMac:
       return inet::Mac::parse(text).has_value();
     case Kind::kDuration:
@@ -169,6 +171,8 @@ std::string wanted(const Shape& shape) {
       return "a string \"address\" or \"address/length\"";
     case Kind::kInterval:
       return "a string \"address\", \"address/length\" or \"first-last\"";
+    case Kind::kAddresses:
+      return "a string \"address\" or \"first-last\"";
     case Kind::kMac:
       return "a MAC address (a string)";
     case Kind::kDuration:

@@ -20,9 +20,10 @@ enum class Kind {
   kInteger,
   kIntegerOrText,  // a number or one of `choices`
   kAddress,
-  kNetwork,   // address/length
-  kHost,      // an address, with or without a length
-  kInterval,  // an address, address/length or "first-last"
+  kNetwork,    // address/length
+  kHost,       // an address, with or without a length
+  kInterval,   // an address, address/length or "first-last"
+  kAddresses,  // an address or "first-last"
   kMac,
   kDuration,  // text like "90s" or "1h30m"
   kObject,
@@ -92,6 +93,9 @@ inline Shape host() {
 }
 inline Shape interval() {
   return {.kind = Kind::kInterval};
+}
+inline Shape addresses() {
+  return {.kind = Kind::kAddresses};
 }
 inline Shape duration() {
   return {.kind = Kind::kDuration};
