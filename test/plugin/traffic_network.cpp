@@ -174,15 +174,21 @@ std::vector<PluginOutcome> TrafficHost::run(const std::string& verb, Pod& pod) {
   return outcomes;
 }
 
-Pod& TrafficHost::add(const std::string& network, const std::string& id, std::vector<Json> chain) {
+Pod TrafficHost::attachment(const std::string& network, const std::string& id,
+                            std::vector<Json> chain) {
   for (Json& config : chain) {
     config["cniVersion"] = "1.0.0";
     config["name"] = network;
   }
-  pods_.push_back({.container = &host.add_container(id), .id = id, .chain = std::move(chain)});
-  Pod& pod = pods_.back();
+  Pod pod{.container = &host.add_container(id), .id = id, .chain = std::move(chain)};
   set_up_kernel(*pod.container);
   pod.container->run("ip link set lo up");
+  return pod;
+}
+
+Pod& TrafficHost::add(const std::string& network, const std::string& id, std::vector<Json> chain) {
+  pods_.push_back(attachment(network, id, std::move(chain)));
+  Pod& pod = pods_.back();
   for (const PluginOutcome& outcome : run("ADD", pod)) {
     INFO(outcome.text());
     REQUIRE(outcome.status == 0);
@@ -204,7 +210,7 @@ Pod& TrafficHost::add_server(const std::string& network, const std::string& id,
     servers.serve_everywhere(*pod.container, id, protocol, 80);
   }
   for (const Family& family : {kIpv4, kIpv6}) {
-    wait_for_answer(lan, {.to = pod.address(family), .port = 80, .protocol = Protocol::kUdp});
+    wait_for_answer(lan, {.to = pod.address(family), .port = 80, .protocol = protocols.front()});
   }
   return pod;
 }

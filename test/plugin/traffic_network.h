@@ -100,8 +100,9 @@ class TrafficHost {
   Json bridge(const std::string& letter) const;
   Json portmap(const Json& mappings) const;
 
-  // ADD of every plugin, as a runtime does it. It has to succeed. `network` is the name of the
-  // list.
+  // A new container and the chain that a runtime has for it; `network` is the name of the list.
+  Pod attachment(const std::string& network, const std::string& id, std::vector<Json> chain);
+  // ADD of every plugin, as a runtime does it. It has to succeed.
   Pod& add(const std::string& network, const std::string& id, std::vector<Json> chain);
   // The same, with servers of its name at port 80 for every protocol. Answers from there reach lan.
   Pod& add_server(const std::string& network, const std::string& id, std::vector<Json> chain);
