@@ -20,6 +20,9 @@ struct Network {
   Namespace& container = host.add_container();
   TempDirectory directory;
 
+  // The kernel gives links IPv6 addresses of their own in its own time, and snapshots would differ.
+  Network() { host.run("sysctl -q -w net.ipv6.conf.default.disable_ipv6=1"); }
+
   void write(const std::string& version) const {
     const Json list = {{"cniVersion", version},
                        {"name", "web"},

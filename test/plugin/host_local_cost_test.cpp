@@ -50,7 +50,7 @@ std::chrono::nanoseconds median(std::vector<std::chrono::nanoseconds>& times) {
 
 }  // namespace
 
-TEST_CASE("65000 reservations cost no more than 10", "[host-local]") {
+TEST_CASE("65000 reservations cost no more than 10", "[host-local][traced]") {
   const AddressNetwork few(kLarge);
   const AddressNetwork many(kLarge);
   fill(few, 10);
@@ -89,7 +89,7 @@ TEST_CASE("65000 reservations cost no more than 10", "[host-local]") {
   }
 }
 
-TEST_CASE("a full range is found out quickly", "[host-local]") {
+TEST_CASE("a full range is found out quickly", "[host-local][traced]") {
   const json ipam = {{"subnet", "10.1.0.0/16"}, {"rangeEnd", "10.1.19.138"}};
   const AddressNetwork network(ipam);
   fill(network, 5000);

@@ -23,7 +23,7 @@ void use(const AddressNetwork& network) {
 
 }  // namespace
 
-TEST_CASE("an ADD that is killed leaves nothing after its DEL", "[host-local]") {
+TEST_CASE("an ADD that is killed leaves nothing after its DEL", "[host-local][traced]") {
   int kill_at = 0;
   for (bool killed = true; killed; ++kill_at) {
     INFO("killed at stop " << kill_at);
@@ -39,7 +39,7 @@ TEST_CASE("an ADD that is killed leaves nothing after its DEL", "[host-local]") 
   CHECK(kill_at > 50);
 }
 
-TEST_CASE("a DEL that is killed can be repeated", "[host-local]") {
+TEST_CASE("a DEL that is killed can be repeated", "[host-local][traced]") {
   int kill_at = 0;
   for (bool killed = true; killed; ++kill_at) {
     INFO("killed at stop " << kill_at);

@@ -99,14 +99,9 @@ Traced run_traced(const AddressNetwork& network, const std::string& verb, Trace 
   const std::string config = directory.write("config", network.config.dump());
   const std::string path = plugin_directory() + "/host-local-ipam";
   const std::string command = "CNI_COMMAND=" + verb;
-  // The search for leaks at the end does not work under ptrace(2).
-  const std::array<const char*, 7> environment = {command.c_str(),
-                                                  "CNI_CONTAINERID=one",
-                                                  "CNI_NETNS=/run/netns/none",
-                                                  "CNI_IFNAME=eth0",
-                                                  "CNI_PATH=/",
-                                                  "ASAN_OPTIONS=detect_leaks=0",
-                                                  nullptr};
+  const std::array<const char*, 6> environment = {
+      command.c_str(),   "CNI_CONTAINERID=one", "CNI_NETNS=/run/netns/none",
+      "CNI_IFNAME=eth0", "CNI_PATH=/",          nullptr};
   const std::array<const char*, 2> arguments = {path.c_str(), nullptr};
   const auto start = std::chrono::steady_clock::now();
   const pid_t child = ::fork();
