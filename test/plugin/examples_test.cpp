@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/echo.h"
 #include "support/plugin_run.h"
 #include "support/sandbox.h"
 #include "support/snapshot.h"
@@ -135,6 +136,19 @@ std::vector<Example> plain_examples() {
                    true);
              CHECK(pair.containers[0]->run("ip route show default").find("via 10.85.0.1") !=
                    std::string::npos);
+           }},
+      {.file = "nerdctl-bridge.conflist",
+       .network = "nerdctl",
+       .shared = {"nerdctl0"},
+       .cap_args =
+           {R"({"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "udp"}]})",
+            ""},
+       .look =
+           [](const Pair& pair) {
+             EchoServers servers;
+             servers.serve_everywhere(*pair.containers[0], "c1", Protocol::kUdp, 80);
+             const Question question{.to = "127.0.0.1", .port = 8080, .protocol = Protocol::kUdp};
+             CHECK(ask(pair.host, question).text() == "c1 saw 10.4.0.1");
            }},
       {.file = "dual-stack.conflist",
        .network = "dual-stack",
@@ -487,10 +501,18 @@ TEST_CASE("conf-examples/try shows it all and leaves nothing", "[examples][bridg
   CHECK(outcome.status == 0);
   CHECK_FALSE(outcome.left_processes);
   CHECK(outcome.err.empty());
-  for (const char* title : {"\nADD\n", "\nPing, each way\n", "\nCHECK\n", "\nDEL\n",
-                            "\nNothing is left\n", "\nHow long it took\n", "\nAll went well."}) {
+  for (const char* title :
+       {"\nADD\n", "\nPing, each way\n", "\nWeb pages, in and out\n", "\nCHECK\n", "\nDEL\n",
+        "\nNothing is left\n", "\nHow long it took\n", "\nAll went well."}) {
     INFO(title);
     CHECK(outcome.out.find(title) != std::string::npos);
+  }
+  // Who fetched what, and as whom it was seen.
+  for (const char* line :
+       {"\n  lan  192.168.77.2  fetches 192.168.77.1 port 8080  c1 saw 192.168.77.2\n",
+        "\n  c2   fd00:88::3    fetches fd00:77::2 port 80    lan saw fd00:77::1\n"}) {
+    INFO(line);
+    CHECK(outcome.out.find(line) != std::string::npos);
   }
   // Not a terminal: no colours.
   CHECK(outcome.out.find('\x1b') == std::string::npos);

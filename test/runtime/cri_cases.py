@@ -8,6 +8,7 @@ import time
 import ctr_cases
 from host import leases, links, ping, run_in
 from report import Failed, expect
+from traffic import ask, server
 
 _RANGES = [ipaddress.ip_network("10.88.0.0/16"), ipaddress.ip_network("fd00:88::/64")]
 
@@ -23,12 +24,12 @@ def _wait_for_network(client, patience=15):
 
 
 @contextlib.contextmanager
-def pods(client, names):
+def pods(client, names, host_port=None):
     """Pods of these names, all started at once; stopped and removed at once after the case."""
     sandboxes = {}
 
     def start(name):
-        sandboxes[name] = client.run_pod(name)
+        sandboxes[name] = client.run_pod(name, host_port=host_port)
         return client.look_at(name, sandboxes[name])
 
     def finish(sandbox):
@@ -96,6 +97,20 @@ def link_is_lost(client, conf):
         ctr_cases.expect_released(before)
 
 
+def host_port(client, conf):
+    """kubelet's hostPort: it leads to the pod, to its successor, and then to nobody."""
+    with ctr_cases.configured(conf):
+        before = _prime(client)
+        for name in ("first", "second"):
+            with pods(client, [name], host_port=8080) as (pod,):
+                with server(pod.netns, name, 80):
+                    answer = ask(ctr_cases.HOST, "127.0.0.1", 8080)
+                expect(answer == f"{name} saw 10.88.0.1", f"host port of {name}: {answer}")
+            answer = ask(ctr_cases.HOST, "127.0.0.1", 8080)
+            expect(answer == "nothing", f"host port after the end of {name}: {answer}")
+        ctr_cases.expect_released(before)
+
+
 def many_pods_at_once(client, conf):
     with ctr_cases.configured(conf):
         before = _prime(client)
@@ -115,4 +130,5 @@ def many_pods_at_once(client, conf):
 CASES = {"CRI: two pods": two_pods,
          "CRI: a pod stopped twice": stop_is_repeated,
          "CRI: a pod without its link": link_is_lost,
+         "CRI: a host port": host_port,
          "CRI: ten pods at once": many_pods_at_once}

@@ -50,10 +50,12 @@ class CriClient:
                 return condition.status, condition.message
         return False, "the runtime does not tell"
 
-    def run_pod(self, name, namespace="tests"):
+    def run_pod(self, name, namespace="tests", host_port=None):
+        """host_port leads to port 80 of the pod, by TCP."""
+        mappings = [{"container_port": 80, "host_port": host_port}] if host_port else []
         config = self._messages.PodSandboxConfig(
             metadata={"name": name, "uid": f"uid-{next(self._uids)}", "namespace": namespace},
-            hostname=name, linux={"cgroup_parent": "/pods"})
+            hostname=name, port_mappings=mappings, linux={"cgroup_parent": "/pods"})
         request = self._messages.RunPodSandboxRequest(config=config)
         return self._call("RunPodSandbox", request,
                           self._messages.RunPodSandboxResponse).pod_sandbox_id

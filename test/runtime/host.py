@@ -81,6 +81,17 @@ def _describe_link(link):
             f"{'UP' if 'UP' in link['flags'] else 'DOWN'}")
 
 
+def _filter_rules(netns):
+    """The rule sets of nf_tables and of legacy iptables, which is asked only if it is in use."""
+    lines = run_in(netns, ["nft", "--stateless", "list", "ruleset"]).splitlines()
+    for family in ("ip", "ip6"):
+        names = run_in(netns, ["cat", f"/proc/net/{family}_tables_names"]) \
+            if pathlib.Path(f"/proc/net/{family}_tables_names").exists() else ""
+        for table in names.split():
+            lines += run_in(netns, [f"{family}tables-legacy", "-t", table, "-S"]).splitlines()
+    return [f"filter {line.strip()}" for line in lines if line.strip(" \t{}")]
+
+
 def snapshot(netns):
     """Links, addresses, routes and rules as sorted lines, without what changes by itself."""
     lines = []
@@ -99,7 +110,7 @@ def snapshot(netns):
             # The kernel's own three; it makes those of IPv6 only with the first address.
             if rule["priority"] not in (0, 32766, 32767):
                 lines.append(f"rule {family} {json.dumps(rule, sort_keys=True)}")
-    return sorted(lines)
+    return sorted(lines + _filter_rules(netns))
 
 
 def differences(before, after):

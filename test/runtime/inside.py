@@ -7,6 +7,7 @@ import sandbox
 
 import cri_cases
 import ctr_cases
+import firewalld_cases
 import install_cases
 import libcni
 import libcni_cases
@@ -49,6 +50,8 @@ def main():
     if report.need("libcni: our driver can be built", libcni.build_driver, driver):
         libcni_cases.run_cases(report, driver, build / "bin/cnictl", examples)
         install_cases.run_cases(report, build, work, driver, examples / "bridge.conflist")
+        firewalld_cases.run_cases(report, examples.parent / "build-deps/firewalld", driver,
+                                  examples / "10-containerd-net.conflist", work)
     run_containerd_cases(report, work, examples / "10-containerd-net.conflist")
     return report.finish()
 

@@ -8,6 +8,7 @@ from host import (CommandFailed, Namespace, cached_results, clear_state, expect_
                   leases, links, ping, run_in, snapshot)
 from libcni import Attachment, Cnictl, Libcni
 from report import Failed, Skipped, expect
+from traffic import ask, server
 
 
 class Example:
@@ -48,15 +49,19 @@ class Example:
             arguments["ips"] = [f"{subnet[100 + number]}/{subnet.prefixlen}"]
         if "mac" in has:
             arguments["mac"] = f"02:00:00:00:00:{number:02x}"
+        if "portMappings" in has:
+            arguments["portMappings"] = [{"hostPort": 8080 + number, "containerPort": 80,
+                                          "protocol": "tcp"}]
         return arguments
 
 
 class Bench:
-    """A host and two containers for one case, and everything DEL must bring back."""
+    """A host, the world outside, two containers, and everything DEL must bring back."""
 
     def __init__(self, example):
         self.example = example
         self.host = Namespace("host", loopback_up=True)
+        self.world = Namespace("world")
         self.containers = [Namespace("one"), Namespace("two")]
         self.attachments = []
         ifname = "lo" if example.only_loopback() else "eth0"
@@ -67,21 +72,24 @@ class Bench:
     def __enter__(self):
         clear_state()
         self.host.__enter__()
+        self.world.__enter__()
         self._add_uplink()
         for container in self.containers:
             container.__enter__()
         return self
 
     def __exit__(self, *_):
-        for namespace in (*self.containers, self.host):
+        for namespace in (*self.containers, self.world, self.host):
             namespace.delete_if_exists()
 
     def _add_uplink(self):
         """A way to the world, whose MTU lists can ask for."""
-        for words in ("link add uplink mtu 1400 type veth peer name uplink-peer mtu 1400",
+        for words in ("link add uplink mtu 1400 type veth peer name eth0 mtu 1400 netns world",
                       "address add 198.51.100.2/24 dev uplink", "link set uplink up",
-                      "link set uplink-peer up", "route add default via 198.51.100.1"):
+                      "route add default via 198.51.100.1"):
             run_in(self.host.path, ["ip", *words.split()])
+        for words in ("address add 198.51.100.1/24 dev eth0", "link set eth0 up"):
+            run_in(self.world.path, ["ip", *words.split()])
 
     def look(self):
         """All that an attachment may change, but what is in files."""
@@ -96,7 +104,7 @@ class Bench:
         before = [snapshot(container.path) for container in self.containers]
         runtime.add(self.attachments[0])
         runtime.delete(self.attachments[0])
-        left = set(links(self.host.path)) - {"lo", "uplink", "uplink-peer"}
+        left = set(links(self.host.path)) - {"lo", "uplink"}
         expect(left <= self.example.bridges(), f"left on the host: {left}")
         expect_same(before, lambda: [snapshot(container.path) for container in self.containers],
                     "the containers' namespaces are not as they were")
@@ -158,6 +166,20 @@ def expect_reachable(bench, results):
             ping(bench.host.path, each["address"].split("/")[0])
 
 
+def expect_translated(bench):
+    """Host ports lead to their containers, and masquerading hides these from the world."""
+    for number, attachment in enumerate(bench.attachments, 1):
+        if "portMappings" in attachment.capabilities:
+            with server(attachment.netns, f"container-{number}", 80):
+                answer = ask(bench.world.path, "198.51.100.2", 8080 + number)
+            expect(answer == f"container-{number} saw 198.51.100.1",
+                   f"host port {8080 + number}: {answer}")
+    if any(plugin.get("ipMasq") for plugin in bench.example.plugins):
+        with server(bench.world.path, "world", 80):
+            answer = ask(bench.attachments[0].netns, "198.51.100.1", 80)
+        expect(answer == "world saw 198.51.100.2", f"masquerading: {answer}")
+
+
 def expect_check_fails(runtime, attachment):
     try:
         runtime.check(attachment)
@@ -176,6 +198,7 @@ def attach_ping_detach(driver, example):
         for attachment, result in zip(bench.attachments, results):
             expect_result_is_true(attachment, result)
         expect_reachable(bench, results)
+        expect_translated(bench)
         for attachment in bench.attachments:
             libcni.check(attachment)
         one = bench.attachments[0]

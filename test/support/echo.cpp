@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <optional>
 #include <sstream>
@@ -106,7 +107,12 @@ Socket make_socket(Protocol protocol, bool ipv6) {
   if (socket.get() < 0) fail("make a " + name_of(protocol) + " socket");
   const int on = 1;
   ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  if (ipv6) ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+  if (ipv6) {
+    ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+    ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
+  } else if (protocol == Protocol::kUdp) {
+    ::setsockopt(socket.get(), IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
+  }
   return socket;
 }
 
@@ -118,14 +124,35 @@ void answer_stream(int listener, const std::string& name) {
   ::send(connection.get(), text.data(), text.size(), MSG_NOSIGNAL);
 }
 
+// Answers come from the address that the question went to: a host has several.
 void answer_datagram(int socket, const std::string& name) {
   SocketAddress client;
   std::array<char, 64> question{};
-  if (::recvfrom(socket, question.data(), question.size(), 0, client.get(), &client.length) < 0) {
-    return;  // An ICMP error about an earlier answer.
+  alignas(cmsghdr) std::array<char, 64> control{};
+  iovec part{question.data(), question.size()};
+  msghdr message{};
+  message.msg_name = client.get();
+  message.msg_namelen = client.length;
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  if (::recvmsg(socket, &message, 0) < 0) return;  // An ICMP error about an earlier answer.
+  for (cmsghdr* each = CMSG_FIRSTHDR(&message); each != nullptr;
+       each = CMSG_NXTHDR(&message, each)) {
+    // The way back is for the routing tables to tell.
+    if (each->cmsg_level == IPPROTO_IP && each->cmsg_type == IP_PKTINFO) {
+      const int any = 0;
+      std::memcpy(CMSG_DATA(each) + offsetof(in_pktinfo, ipi_ifindex), &any, sizeof(any));
+    }
+    if (each->cmsg_level == IPPROTO_IPV6 && each->cmsg_type == IPV6_PKTINFO) {
+      const unsigned any = 0;
+      std::memcpy(CMSG_DATA(each) + offsetof(in6_pktinfo, ipi6_ifindex), &any, sizeof(any));
+    }
   }
-  const std::string text = name + " " + text_of(client);
-  ::sendto(socket, text.data(), text.size(), 0, client.get(), client.length);
+  std::string text = name + " " + text_of(client);
+  part = {text.data(), text.size()};
+  ::sendmsg(socket, &message, MSG_NOSIGNAL);
 }
 
 Answer parse_answer(const std::string& text) {

@@ -7,7 +7,7 @@ build_packages=(g++ cmake ninja-build pkg-config libnl-3-dev libnl-route-3-dev l
   dpkg-dev libip4tc-dev libip6tc-dev)
 
 # To try it out.
-try_packages=(iproute2 iputils-ping procps)
+try_packages=(iproute2 iputils-ping procps busybox-static nftables)
 
 # To test it.
 test_packages=(
@@ -19,7 +19,9 @@ test_packages=(
   user-mode-linux kmod busybox-static
   # the runtimes, and the reference plugins beside them
   containernetworking-plugins golang-go golang-github-appc-cni-dev containerd runc
-  python3-grpcio protobuf-compiler python3-protobuf)
+  python3-grpcio protobuf-compiler python3-protobuf
+  # what firewalld needs; test/runtime/prepare_firewalld fetches it
+  dbus-daemon python3-dbus python3-gi gir1.2-glib-2.0)
 
 # install_missing PACKAGE...: installs those that are not there. Says so only if there are any.
 install_missing() {

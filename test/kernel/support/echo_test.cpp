@@ -32,6 +32,10 @@ void check_protocol(Protocol protocol) {
   CHECK(answer.text() == "one saw 127.0.0.9");
   CHECK(answer.port == 4321);
 
+  // A server at every address answers from the one that was asked.
+  CHECK(ask(host, {.to = "192.0.2.1", .port = 80, .protocol = protocol, .from = "127.0.0.9"})
+            .text() == "all saw 127.0.0.9");
+
   servers.stop("all");
   CHECK(ask(host, {.to = "127.0.0.1", .port = 80, .protocol = protocol}).who == "refused");
   CHECK(ask(host, {.to = "192.0.2.1", .port = 81, .protocol = protocol}).who == "one");
