@@ -152,3 +152,7 @@ TEST_CASE("sctp ports of the native store lead to their pod", "[traffic][sctp][n
 TEST_CASE("sctp ports of iptables-nft lead to their pod", "[traffic][sctp][iptables-nft]") {
   check_matrix(Store::kIptablesNft, kSctp);
 }
+
+TEST_CASE("sctp ports of iptables-legacy lead to their pod", "[traffic][sctp][iptables-legacy]") {
+  check_matrix(Store::kIptablesLegacy, kSctp);
+}
