@@ -348,17 +348,20 @@ Rules missed(const Condition& condition) {
   throw json::ValueError(fmt::format("the rules of iptables cannot say {}", what), "");
 }
 
-void add_condition(xtables::Rule& rule, const Condition& condition, const Network* network) {
+// `network` is one of those of a condition about addresses.
+void add_condition(xtables::Rule& rule, const Condition& condition,
+                   const std::optional<Network>& network) {
   const auto set = [&](auto& place, auto value, const char* what) {
     if (place) cannot_say(fmt::format("two conditions about the {} of a packet", what));
     place = std::move(value);
   };
   switch (condition.field) {
     case Field::kSource:
-      set(rule.source, xtables::AddressMatch{*network, condition.inverted}, "source");
+      set(rule.source, xtables::AddressMatch{network.value(), condition.inverted}, "source");
       break;
     case Field::kDestination:
-      set(rule.destination, xtables::AddressMatch{*network, condition.inverted}, "destination");
+      set(rule.destination, xtables::AddressMatch{network.value(), condition.inverted},
+          "destination");
       break;
     case Field::kInInterface:
       set(rule.in, xtables::InterfaceMatch{condition.interface, condition.inverted}, "interface");
@@ -414,7 +417,7 @@ std::vector<xtables::Rule> with_conditions(const xtables::Rule& rule,
   std::vector<xtables::Rule> rules = {rule};
   for (const Condition& condition : conditions) {
     if (condition.networks.empty()) {
-      for (xtables::Rule& one : rules) add_condition(one, condition, nullptr);
+      for (xtables::Rule& one : rules) add_condition(one, condition, std::nullopt);
       continue;
     }
     if (condition.inverted && condition.networks.size() > 1) {
@@ -423,7 +426,7 @@ std::vector<xtables::Rule> with_conditions(const xtables::Rule& rule,
     std::vector<xtables::Rule> more;
     for (const xtables::Rule& one : rules) {
       for (const Network& network : condition.networks) {
-        add_condition(more.emplace_back(one), condition, &network);
+        add_condition(more.emplace_back(one), condition, network);
       }
     }
     rules = std::move(more);

@@ -91,18 +91,23 @@ std::string Run::text() const {
 }
 
 std::vector<Run> coalesce(const std::vector<Run>& runs) {
-  std::vector<Run> ports;
+  struct Port {
+    Run run;
+    std::size_t rank;  // of those for one place, the first comes first
+  };
+  std::vector<Port> ports;
   for (const Run& run : runs) {
     for (std::uint32_t offset = 0; offset < run.count; ++offset) {
-      ports.push_back(single(run, offset));
+      ports.push_back({single(run, offset), ports.size()});
     }
   }
-  std::ranges::stable_sort(ports, {}, place);
+  std::ranges::sort(ports, {},
+                    [](const Port& port) { return std::pair(place(port.run), port.rank); });
   std::vector<Run> joined;
   const Run* previous = nullptr;
-  for (const Run& port : ports) {
-    if (previous == nullptr || place(*previous) != place(port)) append(joined, port);
-    previous = &port;
+  for (const Port& port : ports) {
+    if (previous == nullptr || place(*previous) != place(port.run)) append(joined, port.run);
+    previous = &port.run;
   }
   return joined;
 }

@@ -39,7 +39,7 @@ bool meet(const Set& set, const Element& one, const Element& other) {
     if (less(field(one.key_end), field(other.key)) || less(field(other.key_end), field(one.key))) {
       return false;
     }
-    at += (length + 3) / 4 * 4;
+    at += (std::size_t{length} + 3) / 4 * 4;
   }
   return true;
 }

@@ -13,7 +13,6 @@ namespace expr = nftables::expr;
 using inet::Family;
 using netfilter::ChainContent;
 using nftables::Bytes;
-using nftables::Element;
 using nftables::Expression;
 using nftables::Set;
 using nftables::Verdict;

@@ -52,16 +52,16 @@ void add_port_rules(ContainerRules& rules, const Config& config, const Mapping& 
   if (mapping.host_ip && !mapping.host_ip->is_unspecified()) {
     base.destination = {Network::host(*mapping.host_ip), false};
   }
-  const auto mark = [&](const std::optional<Network>& source) {
+  const auto mark_from = [&](const Network& source) {
     Rule rule = base;
-    if (source) rule.source = {*source, false};
+    rule.source = {source, false};
     rules.own.push_back(std::move(rule));
   };
   if (config.masq_all) {
-    mark(std::nullopt);
+    rules.own.push_back(base);
   } else if (config.snat) {
-    mark(container.masked());
-    if (container.family() == Family::kIpv4) mark(*Network::parse("127.0.0.1/32"));
+    mark_from(container.masked());
+    if (container.family() == Family::kIpv4) mark_from(*Network::parse("127.0.0.1/32"));
   }
   Rule forward = base;
   forward.target = xtables::DestinationNat{container.address, container_port};
