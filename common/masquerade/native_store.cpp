@@ -280,9 +280,9 @@ void check_family(nftables::Socket& socket, const Owner& owner,
 }
 
 bool has_table(nftables::Socket& socket) {
-  return socket.is_supported() && std::ranges::any_of(kFamilies, [&](Family family) {
-           return socket.find_table(native_table(family)).has_value();
-         });
+  return std::ranges::any_of(kFamilies, [&](Family family) {
+    return socket.find_table(native_table(family)).has_value();
+  });
 }
 
 void remove_records(Batch& batch, nftables::Socket& socket, Family family,
@@ -297,9 +297,10 @@ void remove_records(Batch& batch, nftables::Socket& socket, Family family,
 
 // `choose` says which records of a table go.
 void remove_chosen(const std::function<std::vector<Record>(NativeTable&)>& choose) {
-  nftables::Socket socket = nftables::Socket::here();
+  std::optional<nftables::Socket> found = nftables::Socket::find();
   // On a host that has none nothing is made, not even the file of the lock.
-  if (!has_table(socket)) return;
+  if (!found || !has_table(*found)) return;
+  nftables::Socket& socket = *found;
   const state::FileLock lock = netfilter::lock_native_tables();
   commit(socket, "remove masquerading", [&] {
     Batch batch;
@@ -330,9 +331,9 @@ void add(const Owner& owner, const std::vector<Network>& addresses, const Config
 }
 
 bool has(const Owner& owner) {
-  nftables::Socket socket = nftables::Socket::here();
-  return has_table(socket) && std::ranges::any_of(kFamilies, [&](Family family) {
-           return NativeTable(socket, native_table(family)).find_record(owner).has_value();
+  std::optional<nftables::Socket> socket = nftables::Socket::find();
+  return socket && has_table(*socket) && std::ranges::any_of(kFamilies, [&](Family family) {
+           return NativeTable(*socket, native_table(family)).find_record(owner).has_value();
          });
 }
 
@@ -360,8 +361,8 @@ void remove_if(const std::function<bool(const Owner&)>& condition) {
 }
 
 std::optional<std::string> find_obstacle() {
-  nftables::Socket socket = nftables::Socket::here();
-  if (!socket.is_supported()) return "the kernel has no nf_tables (CONFIG_NF_TABLES)";
+  std::optional<nftables::Socket> socket = nftables::Socket::find();
+  if (!socket) return "the kernel has no nf_tables (CONFIG_NF_TABLES)";
   // A transaction that fails at its very end, for a reason of its own: a chain that is jumped to
   // cannot go. If it fails earlier, the kernel lacks what comes there.
   for (const Family family : kFamilies) {
@@ -383,7 +384,7 @@ std::optional<std::string> find_obstacle() {
                            {.kind = nftables::Verdict::Kind::kJump, .chain = target.name})}});
     batch.delete_chain(table, target.name);
     try {
-      socket.try_commit(batch, fmt::format("try masquerading of {}", name(family)), {EBUSY});
+      socket->try_commit(batch, fmt::format("try masquerading of {}", name(family)), {EBUSY});
     } catch (const SystemError& error) {
       return fmt::format("{}: the kernel lacks nft_masq or nft_chain_nat", error.what());
     }

@@ -30,8 +30,9 @@ std::string network_identity(const std::string& network) {
 
 // Deletes the rules for whose comment `condition` holds.
 void remove_if(const std::function<bool(const std::string&)>& condition) {
-  nftables::Socket socket = nftables::Socket::here();
-  if (!socket.is_supported()) return;
+  std::optional<nftables::Socket> found = nftables::Socket::find();
+  if (!found) return;
+  nftables::Socket& socket = *found;
   for (int left = kAttempts; left > 0; --left) {
     nftables::Batch batch;
     for (const nftables::Rule& rule : socket.list_rules(table(), kChain)) {
@@ -63,9 +64,9 @@ std::string identity(const Owner& owner) {
 }
 
 bool has(const Owner& owner, const inet::Address& address) {
-  nftables::Socket socket = nftables::Socket::here();
-  if (!socket.is_supported()) return false;
-  const auto rules = socket.list_rules(table(), kChain);
+  std::optional<nftables::Socket> socket = nftables::Socket::find();
+  if (!socket) return false;
+  const auto rules = socket->list_rules(table(), kChain);
   return std::ranges::any_of(rules, [&](const nftables::Rule& rule) {
     return rule.comment().starts_with(identity(owner)) &&
            std::ranges::any_of(rule.expressions, [&](const nftables::Expression& expression) {

@@ -36,17 +36,6 @@ using FoundChains = std::vector<FoundChain>;
 
 // --- what is there
 
-std::optional<nftables::Socket> find_nf_tables() {
-  try {
-    nftables::Socket socket = nftables::Socket::here();
-    if (socket.is_supported()) return socket;
-  } catch (const SystemError& error) {
-    // Without nfnetlink there is no such socket.
-    if (error.number() != EPROTONOSUPPORT) throw;
-  }
-  return std::nullopt;
-}
-
 bool has_legacy() {
   return std::ranges::any_of(
       kFamilies, [](Family family) { return xtables::find_legacy_tables(family).has_value(); });
@@ -104,7 +93,7 @@ bool has_hint(const FoundChains& chains) {
 // Both stores as they are at this moment.
 class Host {
  public:
-  Host() : nf_tables_(find_nf_tables()), has_legacy_(netfilter::has_legacy()) {
+  Host() : nf_tables_(nftables::Socket::find()), has_legacy_(netfilter::has_legacy()) {
     if (nf_tables_) {
       list_chains(nftables::Family::kIp4);
       list_chains(nftables::Family::kIp6);
@@ -253,7 +242,7 @@ StoreChoice choose_flavour(Host& host, const std::optional<std::string>& mark_ch
 
 StoreChoice choose_store(Backend backend, const std::optional<std::string>& mark_chain) {
   if (backend == Backend::kNftables) {
-    if (!find_nf_tables()) refuse("keep rules in tables of our own", kNativeNeeds);
+    if (!nftables::Socket::find()) refuse("keep rules in tables of our own", kNativeNeeds);
     return StoreChoice::kNative;
   }
   Host host;
@@ -263,7 +252,7 @@ StoreChoice choose_store(Backend backend, const std::optional<std::string>& mark
 
 std::vector<std::unique_ptr<xtables::Store>> existing_xtables_stores() {
   std::vector<std::unique_ptr<xtables::Store>> result;
-  if (find_nf_tables()) result.push_back(xtables::open_dialect());
+  if (nftables::Socket::find()) result.push_back(xtables::open_dialect());
   if (has_legacy()) result.push_back(xtables::open_legacy());
   return result;
 }

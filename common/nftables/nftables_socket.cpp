@@ -192,10 +192,18 @@ Socket Socket::here() {
   return Socket(netlink::Socket::here(netlink::Protocol::kNetfilter));
 }
 
-bool Socket::is_supported() {
-  Message message = question(NFT_MSG_GETGEN, Family::kIp4);
-  // Without the subsystem nfnetlink answers EINVAL, without nfnetlink there is no such socket.
-  return socket_.exchange(message, "ask whether the kernel has nf_tables").error_number == 0;
+std::optional<Socket> Socket::find() {
+  try {
+    Socket socket = here();
+    Message message = question(NFT_MSG_GETGEN, Family::kIp4);
+    // Without the subsystem nfnetlink answers EINVAL.
+    const auto answer = socket.socket_.exchange(message, "ask whether the kernel has nf_tables");
+    if (answer.error_number == 0) return socket;
+  } catch (const SystemError& error) {
+    // Without nfnetlink there is no such socket.
+    if (error.number() != EPROTONOSUPPORT) throw;
+  }
+  return std::nullopt;
 }
 
 std::uint32_t Socket::generation() {
@@ -221,7 +229,14 @@ int Socket::try_commit(const Batch& batch, const std::string& attempt,
       std::ranges::find(refusals, outcome.error_number) != refusals.end()) {
     return outcome.error_number;
   }
-  throw KernelError(outcome.error_number, attempt, outcome.explanation);
+  // The kernel has no words for this: nf_tables_api.c, nft_supported_family().
+  const bool lacks_family =
+      outcome.error_number == EOPNOTSUPP || outcome.error_number == EAFNOSUPPORT;
+  throw KernelError(
+      outcome.error_number, attempt,
+      lacks_family && outcome.explanation.empty()
+          ? "nf_tables of this kernel lacks a family or a kind of chain that this needs"
+          : outcome.explanation);
 }
 
 netlink::Outcome Socket::transact(const Batch& batch, const std::string& attempt,

@@ -35,8 +35,8 @@ class Socket {
   // In the namespace of this thread.
   static Socket here();
 
-  // Whether the kernel has nf_tables at all.
-  bool is_supported();
+  // The same; nothing if the kernel has no nf_tables. One that has it may still lack a family.
+  static std::optional<Socket> find();
 
   // A number that changes with every commit in the namespace, whoever made it.
   std::uint32_t generation();

@@ -24,7 +24,7 @@ constexpr std::chrono::seconds kPatience{30};
 
 class Dialect : public Store {
  public:
-  Dialect() : socket_(nftables::Socket::here()) {}
+  Dialect() : socket_(nftables::Socket::find()) {}
 
   StoreKind kind() const override { return StoreKind::kDialect; }
 
@@ -33,7 +33,7 @@ class Dialect : public Store {
     const Deadline deadline = Deadline::in(kPatience);
     do {
       require_nf_tables(family, table);
-      const std::uint32_t generation = socket_.generation();
+      const std::uint32_t generation = socket_->generation();
       DialectTable snapshot = read(family, table);
       change(snapshot);
       if (!snapshot.changed() || try_commit(snapshot, generation)) return;
@@ -43,12 +43,12 @@ class Dialect : public Store {
   }
 
   std::unique_ptr<const Table> find(inet::Family family, const std::string& table) override {
-    if (!socket_.is_supported()) return nullptr;
+    if (!socket_) return nullptr;
     const Deadline deadline = Deadline::in(kPatience);
     do {
-      const std::uint32_t generation = socket_.generation();
+      const std::uint32_t generation = socket_->generation();
       auto snapshot = std::make_unique<DialectTable>(read(family, table));
-      if (socket_.generation() != generation) continue;
+      if (socket_->generation() != generation) continue;
       return snapshot->empty() ? nullptr : std::move(snapshot);
     } while (!deadline.passed());
     throw Busy(fmt::format("read {}: others change nf_tables all the time",
@@ -57,7 +57,7 @@ class Dialect : public Store {
 
  private:
   void require_nf_tables(inet::Family family, const std::string& table) {
-    if (socket_.is_supported()) return;
+    if (socket_) return;
     throw KernelError::in_words(EOPNOTSUPP, "change " + DialectTable(family, table, {}, {}).text(),
                                 "the kernel lacks nf_tables");
   }
@@ -65,18 +65,18 @@ class Dialect : public Store {
   DialectTable read(inet::Family family, const std::string& table) {
     const nftables::Family table_family = nftables::table_family(family);
     std::vector<nftables::Chain> chains;
-    for (nftables::Chain& chain : socket_.list_chains(table_family)) {
+    for (nftables::Chain& chain : socket_->list_chains(table_family)) {
       if (chain.table.name == table) chains.push_back(std::move(chain));
     }
     std::vector<nftables::Rule> rules;
-    if (!chains.empty()) rules = socket_.list_rules({.family = table_family, .name = table});
+    if (!chains.empty()) rules = socket_->list_rules({.family = table_family, .name = table});
     return {family, table, chains, std::move(rules)};
   }
 
   // False if somebody else was faster.
   bool try_commit(const DialectTable& table, std::uint32_t generation) {
     const std::string attempt = "change " + table.text();
-    const int refusal = socket_.try_commit(
+    const int refusal = socket_->try_commit(
         table.batch(), attempt,
         {ERESTART, ENOENT, EINVAL, EOPNOTSUPP, EPROTONOSUPPORT, EPROTOTYPE, EAFNOSUPPORT},
         generation);
@@ -92,8 +92,9 @@ class Dialect : public Store {
   std::optional<std::string> explain(const DialectTable& table, int refusal) {
     const nftables::Family family = nftables::table_family(table.family());
     if (auto lack = find_lack(table.new_rules(), [&](const NeededExtension& needed) {
-          return needed.is_target ? socket_.supports_xt_target(family, needed.name, needed.revision)
-                                  : socket_.supports_xt_match(family, needed.name, needed.revision);
+          return needed.is_target
+                     ? socket_->supports_xt_target(family, needed.name, needed.revision)
+                     : socket_->supports_xt_match(family, needed.name, needed.revision);
         })) {
       return lack;
     }
@@ -102,7 +103,7 @@ class Dialect : public Store {
     return std::nullopt;
   }
 
-  nftables::Socket socket_;
+  std::optional<nftables::Socket> socket_;  // nothing if the kernel has no nf_tables
 };
 
 }  // namespace

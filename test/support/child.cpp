@@ -56,11 +56,16 @@ std::string Child::wait() {
   std::string text;
   std::array<char, 4096> buffer{};
   ssize_t count = 0;
-  while ((count = ::read(output_, buffer.data(), buffer.size())) > 0) {
-    text.append(buffer.data(), static_cast<std::size_t>(count));
+  while ((count = ::read(output_, buffer.data(), buffer.size())) > 0 ||
+         (count < 0 && errno == EINTR)) {
+    if (count > 0) text.append(buffer.data(), static_cast<std::size_t>(count));
   }
   int status = 0;
-  if (::waitpid(pid_, &status, 0) != pid_) fail("wait for a child");
+  pid_t ended = 0;
+  do {
+    ended = ::waitpid(pid_, &status, 0);
+  } while (ended < 0 && errno == EINTR);
+  if (ended != pid_) fail("wait for a child");
   pid_ = 0;
   if (WIFSIGNALED(status)) return "signal " + std::to_string(WTERMSIG(status));
   return text;

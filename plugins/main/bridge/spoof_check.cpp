@@ -141,8 +141,8 @@ void delete_chains(Batch& batch, Socket& socket, const std::string& port_name,
 
 // Only looks: without the table there is nothing to wait for.
 bool has_table() {
-  Socket socket = Socket::here();
-  return socket.is_supported() && socket.find_table(bridge_table()).has_value();
+  std::optional<Socket> socket = Socket::find();
+  return socket && socket->find_table(bridge_table()).has_value();
 }
 
 std::string network_mark(const std::string& network) {
@@ -287,10 +287,10 @@ std::optional<std::string> find_spoof_check_obstacle() {
   for (int time = 0; time < 2; ++time) batch.add_elements(set, element, /*exclusive=*/true);
 
   const std::string needs = "key \"macspoofchk\" needs nf_tables for bridges in the kernel";
-  Socket socket = Socket::here();
-  if (!socket.is_supported()) return needs + " (module nf_tables)";
+  std::optional<Socket> socket = Socket::find();
+  if (!socket) return needs + " (module nf_tables)";
   const int refusal =
-      socket.try_commit(batch, "try the MAC check", {EEXIST, ENOENT, EOPNOTSUPP, EAFNOSUPPORT});
+      socket->try_commit(batch, "try the MAC check", {EEXIST, ENOENT, EOPNOTSUPP, EAFNOSUPPORT});
   if (refusal == EEXIST) return std::nullopt;
   return fmt::format("{} (modules nf_tables_bridge, nft_meta_bridge): {}", needs,
                      errno_text(refusal));

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "chain_names.h"
 #include "claims.h"
@@ -27,16 +28,6 @@ using netfilter::StoreChoice;
 using xtables::StoreKind;
 
 // A connection to nf_tables; nothing if the kernel has none.
-std::optional<nftables::Socket> find_nftables() {
-  try {
-    nftables::Socket socket = nftables::Socket::here();
-    if (socket.is_supported()) return socket;
-  } catch (const SystemError& error) {
-    if (error.number() != EPROTONOSUPPORT) throw;
-  }
-  return std::nullopt;
-}
-
 // The stores of xtables rules in which there are host ports at all. Reading a table takes the
 // longer the more rules others have in it.
 std::vector<std::unique_ptr<xtables::Store>> stores_with_hostports(
@@ -74,7 +65,7 @@ class Books {
  public:
   enum class Use { kLook, kChange };
 
-  explicit Books(Use use) : socket_(find_nftables()) {
+  explicit Books(Use use) : socket_(nftables::Socket::find()) {
     if (!socket_) return;
     const bool exists = std::ranges::any_of(kFamilies, [&](Family family) {
       return socket_->find_table(hostports_table(family)).has_value();
@@ -102,12 +93,27 @@ class Books {
       of(plan.family).apply(batch, changed);
       removes = removes || plan.after.size() < plan.before.size();
     }
-    if (!batch.empty()) socket_->commit(batch, attempt);
-    if (!removes) return;
+    if (!put(batch, plans, attempt) || !removes) return;
     for (const FamilyPlan& plan : plans) of(plan.family).delete_if_unused();
   }
 
  private:
+  // Returns whether there are books. A kernel may have nf_tables, but not for IP; rules in another
+  // store do without.
+  bool put(const nftables::Batch& batch, const std::vector<FamilyPlan>& plans,
+           const std::string& attempt) {
+    const bool has_native = std::ranges::any_of(plans, [](const FamilyPlan& plan) {
+      return std::ranges::any_of(
+          plan.after, [](const Holding& one) { return one.store == StoreChoice::kNative; });
+    });
+    if (has_native) {
+      socket_->commit(batch, attempt);
+    } else if (socket_->try_commit(batch, attempt, {EOPNOTSUPP, EAFNOSUPPORT}) != 0) {
+      socket_.reset();
+    }
+    return socket_.has_value();
+  }
+
   std::optional<nftables::Socket> socket_;
   std::optional<state::FileLock> lock_;
 };
@@ -363,7 +369,14 @@ void publish(const Request& request, const Config& config, StoreChoice store, Un
           family, "nat", [&](xtables::Table& nat) { apply_rules(nat, container); });
     }
     for (const Holding& one : wanted) {
-      if (one.localnet) route_localnet(one.localnet->interface);
+      if (!one.localnet) continue;
+      if (books.socket()) {
+        route_localnet(one.localnet->interface);
+      } else {
+        log::warning(
+            "localhost does not reach the host ports of the container: without nf_tables nothing "
+            "would keep others out of 127.0.0.0/8");
+      }
     }
     settle_localnet(plans.front(), books);
   }
@@ -519,7 +532,7 @@ std::optional<StoreChoice> find_chain_store(std::optional<nftables::Socket>& soc
 
 std::vector<std::string> differences(const Request& request, const Config& config) {
   std::vector<std::string> found;
-  std::optional<nftables::Socket> socket = find_nftables();
+  std::optional<nftables::Socket> socket = nftables::Socket::find();
   for (const Family family : kFamilies) {
     if (!config.address(family)) continue;
     Holding wanted = wanted_holding(request, config, StoreChoice::kNative, family);
@@ -532,6 +545,10 @@ std::vector<std::string> differences(const Request& request, const Config& confi
         found.push_back(std::move(text));
       }
       if (present->store != StoreChoice::kNative) store = present->store;
+      if (present->localnet && !is_localnet_routed(present->localnet->interface)) {
+        found.push_back(fmt::format("sysctl net/ipv4/conf/{}/route_localnet is 0, not 1",
+                                    present->localnet->interface));
+      }
     } else if (store = find_chain_store(socket, wanted); !store) {
       const auto rules = socket ? reference_rules(*socket, family, wanted.owner.container_id)
                                 : std::vector<ReferenceRule>();
@@ -543,13 +560,6 @@ std::vector<std::string> differences(const Request& request, const Config& confi
       compare_reference(wanted, rules, found);
     }
     if (store) compare_chain(config, wanted, *store, found);
-    if (family == Family::kIpv4 && config.snat) {
-      const auto interface = find_interface_to(wanted.address.address);
-      if (interface && !is_localnet_routed(*interface)) {
-        found.push_back(
-            fmt::format("sysctl net/ipv4/conf/{}/route_localnet is 0, not 1", *interface));
-      }
-    }
   }
   return found;
 }
