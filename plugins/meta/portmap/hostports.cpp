@@ -8,11 +8,11 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "base/text.h"
 #include "chain_names.h"
 #include "claims.h"
 #include "flows.h"
+#include "legacy_guard.h"
 #include "liveness.h"
 #include "localnet.h"
 #include "native_hostports.h"
@@ -169,6 +169,18 @@ void settle_localnet(const FamilyPlan& v4, Books& books) {
   }
 }
 
+// The same where no books say which interfaces these are.
+void settle_guards(Books& books) {
+  for (const auto& store : netfilter::existing_xtables_stores()) {
+    if (store->kind() != StoreKind::kLegacy) continue;
+    for (const std::string& interface : guarded_interfaces(*store)) {
+      if (is_localnet_needed(interface, {}, books.socket())) continue;
+      stop_routing_localnet(interface);
+      remove_guard(*store, interface);
+    }
+  }
+}
+
 // Takes from the rules of others what they do not have any more.
 void adjust_others(const std::vector<FamilyPlan>& plans, const netfilter::Owner* own) {
   for (const FamilyPlan& plan : plans) {
@@ -303,6 +315,7 @@ void take_back(const std::vector<FamilyPlan>& plans, const Holding& wanted) {
   for (const FamilyPlan& plan : way_back) {
     if (plan.family == Family::kIpv4) settle_localnet(plan, books);
   }
+  settle_guards(books);
   books.commit(way_back, "take back the host ports");
 }
 
@@ -370,13 +383,10 @@ void publish(const Request& request, const Config& config, StoreChoice store, Un
     }
     for (const Holding& one : wanted) {
       if (!one.localnet) continue;
-      if (books.socket()) {
-        route_localnet(one.localnet->interface);
-      } else {
-        log::warning(
-            "localhost does not reach the host ports of the container: without nf_tables nothing "
-            "would keep others out of 127.0.0.0/8");
+      if (!books.socket() && one.localnet->reset) {
+        ensure_guard(*netfilter::open_xtables_store(store), one.localnet->interface);
       }
+      route_localnet(one.localnet->interface);
     }
     settle_localnet(plans.front(), books);
   }
@@ -438,7 +448,10 @@ void withdraw(const Selection& selection, BestEffort& cleanup) {
       delete_reference_rules(*books->socket(), family, selection.reference_id, address);
     }
   });
-  cleanup.run("turn route_localnet off", [&] { settle_localnet(plans.front(), *books); });
+  cleanup.run("turn route_localnet off", [&] {
+    settle_localnet(plans.front(), *books);
+    settle_guards(*books);
+  });
   cleanup.run("remove the host ports", [&] { books->commit(plans, "remove the host ports"); });
   books.reset();
   cleanup.run("forget the flows to the container", [&] {

@@ -24,6 +24,18 @@ void check_protocol(Protocol protocol) {
     CHECK(ask(host, question).text() == std::string("all saw ") + address);
     CHECK(ask(host, {.to = address, .port = 81, .protocol = protocol}).who == "refused");
   }
+  servers.stop("all");
+  CHECK(ask(host, {.to = "127.0.0.1", .port = 80, .protocol = protocol}).who == "refused");
+  CHECK(ask(host, {.to = "192.0.2.1", .port = 81, .protocol = protocol}).who == "one");
+}
+
+// SCTP chooses addresses of both ends by itself.
+void check_chosen_source(Protocol protocol) {
+  Namespace host("host");
+  host.run("ip link set lo up; ip address add 192.0.2.1/32 dev lo");
+  EchoServers servers;
+  servers.serve_everywhere(host, "all", protocol, 80);
+  servers.serve(host, "one", protocol, "192.0.2.1", 81);
   const Answer answer = ask(host, {.to = "192.0.2.1",
                                    .port = 81,
                                    .protocol = protocol,
@@ -36,9 +48,6 @@ void check_protocol(Protocol protocol) {
   CHECK(ask(host, {.to = "192.0.2.1", .port = 80, .protocol = protocol, .from = "127.0.0.9"})
             .text() == "all saw 127.0.0.9");
 
-  servers.stop("all");
-  CHECK(ask(host, {.to = "127.0.0.1", .port = 80, .protocol = protocol}).who == "refused");
-  CHECK(ask(host, {.to = "192.0.2.1", .port = 81, .protocol = protocol}).who == "one");
   host.run("ip route add blackhole 198.51.100.0/24");
   CHECK_THAT(ask(host, {.to = "198.51.100.1", .port = 80, .protocol = protocol}).who,
              Contains("Invalid argument"));
@@ -48,7 +57,9 @@ void check_protocol(Protocol protocol) {
 
 TEST_CASE("an echo server tells who asked, by tcp and udp", "[support]") {
   check_protocol(Protocol::kTcp);
+  check_chosen_source(Protocol::kTcp);
   check_protocol(Protocol::kUdp);
+  check_chosen_source(Protocol::kUdp);
 }
 
 TEST_CASE("an echo server tells who asked, by sctp", "[support][sctp]") {
