@@ -80,8 +80,10 @@ bool is_ours_or_the_references(std::string_view name) {
 }
 
 bool has_attachments(const FoundChains& chains) {
-  return std::ranges::any_of(
-      chains, [](const FoundChain& chain) { return is_ours_or_the_references(chain.name); });
+  const bool own_forward = has_chain(chains, "filter", kOwnForwardMark);
+  return std::ranges::any_of(chains, [&](const FoundChain& chain) {
+    return is_ours_or_the_references(chain.name) && !(own_forward && chain.name == "CNI-FORWARD");
+  });
 }
 
 // kubelet makes these with the host's own iptables, for others to know which one that is.

@@ -33,6 +33,10 @@ enum class StoreChoice { kNative, kDialect, kLegacy };
 // Throws SystemError that names the missing kernel features if nothing works.
 StoreChoice choose_store(Backend backend, const std::optional<std::string>& mark_chain = {});
 
+// An empty chain of table filter, by which forwardAccept notes that "CNI-FORWARD" beside it was
+// made by us: that one is then no sign of the reference suite.
+inline constexpr std::string_view kOwnForwardMark = "CNI-PLUMB-FORWARD";
+
 // The stores of xtables rules that exist on this host, for what was left in them.
 std::vector<std::unique_ptr<xtables::Store>> existing_xtables_stores();
 

@@ -31,6 +31,7 @@ ARROWS = {
     "xtables": ["nftables", "state"],
     "netfilter": ["xtables", "json"],
     "masquerade": ["attachment", "netfilter"],
+    "forward_accept": ["attachment", "netfilter"],
 }
 
 PROGRAM_ROOTS = ["plugins", "ipam", "tools"]

@@ -1,10 +1,10 @@
 // bridge: joins a container to a bridge of the host by a veth pair.
 //
 // An attachment leaves on the host one veth, a port of the bridge, and with ipMasq an element or a
-// rule for each address. The name of the veth is derived from container ID and interface, and its
-// alias says whose it is, as rules and elements do, so DEL and GC need neither stored state nor the
-// container's namespace. The bridge, its addresses and forwarding are shared and
-// stay.
+// rule for each address, with forwardAccept some more. The name of the veth is derived from
+// container ID and interface, and its alias says whose it is, as rules and elements do, so DEL and
+// GC need neither stored state nor the container's namespace. The bridge, its addresses and
+// forwarding are shared and stay.
 
 #include "attachment/announce.h"
 #include "attachment/container_link.h"
@@ -14,6 +14,7 @@
 #include "check.h"
 #include "config.h"
 #include "delegation/ipam.h"
+#include "forward_accept/forward_accept.h"
 #include "gateway.h"
 #include "masquerade/masquerade.h"
 #include "netlink/neighbour.h"
@@ -52,6 +53,16 @@ Result configure(netlink::Socket& host, netlink::Socket& container, const Reques
   return result;
 }
 
+void accept_forwarded(const Request& request, const Config& config, const Result& result,
+                      Undo& undo) {
+  const auto addresses = masquerade::container_addresses(request, result);
+  if (config.forward_accept) {
+    forward_accept::add(request, addresses, undo);
+  } else {
+    forward_accept::warn_of_policy(addresses);
+  }
+}
+
 Result add(const Request& request, Undo& undo) {
   const Config config = parse_config(request);
   const std::optional<Ipam> ipam = Ipam::find(request);
@@ -79,6 +90,7 @@ Result add(const Request& request, Undo& undo) {
         netlink::get_link(host, vlan_device_name(config.bridge, config.access_vlan)), request));
   }
   if (ipam && config.masquerade) masquerade::add(request, result, *config.masquerade, undo);
+  if (ipam) accept_forwarded(request, config, result, undo);
   if (config.dns) result.dns = *config.dns;
   return result;
 }
@@ -114,6 +126,7 @@ void del(const Request& request) {
   const bool release_first = Ipam::releases_through_link(request);
   if (release_first) cleanup.run("release the addresses", [&] { release_addresses(request); });
   cleanup.run("remove masquerading", [&] { masquerade::remove(request); });
+  cleanup.run("remove what accepts forwarded packets", [&] { forward_accept::remove(request); });
   cleanup.run("delete the veth pair", [&] { attachment::delete_veth_pair_if_exists(request); });
   // The configuration may have lost the key since.
   cleanup.run("delete the MAC check", [&] { delete_spoof_check_if_exists(request.attachment()); });
@@ -133,6 +146,7 @@ void status(const Request& request) {
     obstacle = masquerade::find_obstacle(*config.masquerade);
   }
   if (obstacle) throw Error(Code::kNotAvailable, *obstacle);
+  if (ipam) forward_accept::warn_of_policies(config.forward_accept);
   if (ipam) ipam->status(request);
 }
 
@@ -143,6 +157,8 @@ void gc(const Request& request) {
   BestEffort collection;
   collection.run("remove masquerading of no valid attachment",
                  [&] { masquerade::collect(request.conf.name(), valid()); });
+  collection.run("remove what accepts forwarded packets of no valid attachment",
+                 [&] { forward_accept::collect(request.conf.name(), valid()); });
   collection.run("delete the veth pairs of no valid attachment",
                  [&] { attachment::collect_veth_pairs(request); });
   collection.run("delete the MAC checks of no valid attachment",

@@ -6,6 +6,7 @@
 
 #include "attachment/check_container_link.h"
 #include "attachment/forwarding.h"
+#include "forward_accept/forward_accept.h"
 #include "masquerade/masquerade.h"
 #include "netlink/address.h"
 #include "netlink/bridge_vlan.h"
@@ -120,6 +121,9 @@ void check_attachment(const Request& request, const Config& config, const Result
   const bool with_ipam = !request.conf["ipam"]["type"].string_or("").empty();
   if (with_ipam && config.masquerade) {
     masquerade::check(request, previous, *config.masquerade, differences);
+  }
+  if (with_ipam && config.forward_accept) {
+    forward_accept::check(request, masquerade::container_addresses(request, previous), differences);
   }
   differences.finish();
 }

@@ -176,6 +176,7 @@ Config parse_config(const Request& request) {
       .vlan_filtering = vlans.filtering,
       .container_mac = parse_container_mac(conf, args),
       .masquerade = masquerade::parse_ip_masq(conf),
+      .forward_accept = conf["forwardAccept"].bool_or(false),
       .dns = find_dns(conf["dns"]),
       .args = args,
   };

@@ -41,6 +41,8 @@ struct Config {
   std::optional<inet::Mac> container_mac;
   // What the container sends out of its subnet gets an address of the host. With IPAM only.
   std::optional<masquerade::Config> masquerade;
+  // Where the host drops by policy, what it forwards for the container is accepted.
+  bool forward_accept;
   // Replaces that of IPAM if there is any of its keys.
   std::optional<Dns> dns;
   Args args;

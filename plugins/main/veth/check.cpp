@@ -6,6 +6,7 @@
 
 #include "attachment/check_container_link.h"
 #include "attachment/forwarding.h"
+#include "forward_accept/forward_accept.h"
 #include "masquerade/masquerade.h"
 #include "netlink/address.h"
 #include "routing.h"
@@ -80,6 +81,9 @@ void check_attachment(const Request& request, const Config& config, const Result
     }
   }
   if (config.masquerade) masquerade::check(request, previous, *config.masquerade, differences);
+  if (config.forward_accept) {
+    forward_accept::check(request, masquerade::container_addresses(request, previous), differences);
+  }
   differences.finish();
 }
 

@@ -15,6 +15,8 @@ struct Config {
   attachment::MtuSetting mtu;
   // Nothing: no masquerading.
   std::optional<masquerade::Config> masquerade;
+  // Where the host drops by policy, what it forwards for the container is accepted.
+  bool forward_accept;
   // Replaces that of IPAM if there is any of its keys.
   std::optional<Dns> dns;
   // For the name of the pod only: this plugin takes nothing from CNI_ARGS.

@@ -3,8 +3,9 @@
 //
 // An attachment leaves on the host one veth and what goes with it: the gateway addresses and a
 // route to each address of the container. The veth's name is derived from container ID and
-// interface, and its alias says whose it is; so do the rules of ipMasq. DEL and GC need neither
-// stored state nor the container's namespace. Forwarding is shared and stays on.
+// interface, and its alias says whose it is; so do the rules of ipMasq and
+// forwardAccept. DEL and GC need neither stored state nor the container's namespace. Forwarding is
+// shared and stays on.
 
 #include "attachment/container_link.h"
 #include "attachment/veth_pair.h"
@@ -12,6 +13,7 @@
 #include "check.h"
 #include "config.h"
 #include "delegation/ipam.h"
+#include "forward_accept/forward_accept.h"
 #include "masquerade/masquerade.h"
 #include "protocol/error.h"
 #include "protocol/plugin.h"
@@ -42,6 +44,16 @@ VethPair connect(netlink::Socket& host, netlink::Socket& container, const Reques
   return veth;
 }
 
+void accept_forwarded(const Request& request, const Config& config, const Result& result,
+                      Undo& undo) {
+  const auto addresses = masquerade::container_addresses(request, result);
+  if (config.forward_accept) {
+    forward_accept::add(request, addresses, undo);
+  } else {
+    forward_accept::warn_of_policy(addresses);
+  }
+}
+
 Result add(const Request& request, Undo& undo) {
   const Config config = parse_config(request);
   const Ipam ipam = Ipam::get(request);
@@ -56,6 +68,7 @@ Result add(const Request& request, Undo& undo) {
                        attachment::describe(veth.container, request, request.environment.netns)};
   // Before the first packet: what has left with the container's address stays with it.
   if (config.masquerade) masquerade::add(request, result, *config.masquerade, undo);
+  accept_forwarded(request, config, result, undo);
   route_host(host, veth, result);
   attachment::set_up_container_link(*request.netns, container, veth.container, result,
                                     kContainerInterface, {.no_prefix_routes = true});
@@ -83,6 +96,7 @@ void del(const Request& request) {
   const bool release_first = Ipam::releases_through_link(request);
   if (release_first) cleanup.run("release the addresses", [&] { release_addresses(request); });
   cleanup.run("remove masquerading", [&] { masquerade::remove(request); });
+  cleanup.run("remove what accepts forwarded packets", [&] { forward_accept::remove(request); });
   cleanup.run("delete the veth pair", [&] { attachment::delete_veth_pair_if_exists(request); });
   // Last: once released, another container may get the address.
   if (!release_first) cleanup.run("release the addresses", [&] { release_addresses(request); });
@@ -97,6 +111,7 @@ void status(const Request& request) {
   if (!obstacle) obstacle = attachment::find_missing_kind(host, {"veth"});
   if (!obstacle && config.masquerade) obstacle = masquerade::find_obstacle(*config.masquerade);
   if (obstacle) throw Error(Code::kNotAvailable, *obstacle);
+  forward_accept::warn_of_policies(config.forward_accept);
   ipam.status(request);
 }
 
@@ -104,10 +119,13 @@ void gc(const Request& request) {
   BestEffort collection;
   collection.run("delete the veth pairs of no valid attachment",
                  [&] { attachment::collect_veth_pairs(request); });
-  collection.run("remove masquerading for no valid attachment", [&] {
-    masquerade::collect(request.conf.name(),
-                        request.conf.find_valid_attachments().value_or(std::vector<Attachment>{}));
-  });
+  const auto valid = [&] {
+    return request.conf.find_valid_attachments().value_or(std::vector<Attachment>{});
+  };
+  collection.run("remove masquerading for no valid attachment",
+                 [&] { masquerade::collect(request.conf.name(), valid()); });
+  collection.run("remove what accepts forwarded packets of no valid attachment",
+                 [&] { forward_accept::collect(request.conf.name(), valid()); });
   collection.run("collect addresses", [&] {
     if (const auto ipam = Ipam::find(request)) ipam->gc(request);
   });
