@@ -229,7 +229,7 @@ TEST_CASE("random lists of networks act as a model says, iptables-legacy",
   check_random_lists(Store::kIptablesLegacy);
 }
 
-TEST_CASE("ten thousand exceptions", "[masquerade][bridge][veth][nftables]") {
+TEST_CASE("ten thousand exceptions", "[masquerade][bridge][veth][nftables][many]") {
   MasqueradeNetwork network(Store::kNative);
   Pod& pod = network.add_pod("pod");
   Pod& other = network.add_pod("other");
@@ -305,7 +305,7 @@ except BlockingIOError:
 }  // namespace
 
 TEST_CASE("what connection tracking cannot place does not leave as the pod",
-          "[masquerade][bridge][veth][nftables]") {
+          "[masquerade][bridge][veth][nftables][many]") {
   MasqueradeNetwork network(Store::kNative);
   Pod& pod = network.add_pod("pod");
   const std::string own = pod.address(kIpv4);

@@ -285,7 +285,7 @@ TEST_CASE("rules in the reference suite's native tables are checked and deleted"
 }
 
 TEST_CASE("ten thousand ports come and go in one transaction",
-          "[portmap][iptables-nft][iptables-legacy]") {
+          "[portmap][iptables-nft][iptables-legacy][many]") {
   PortmapNetwork net(
       GENERATE(PortmapStore::kNative, PortmapStore::kDialect, PortmapStore::kLegacy));
   MappedPod& pod = net.add_container(2);
