@@ -305,7 +305,7 @@ except BlockingIOError:
 }  // namespace
 
 TEST_CASE("what connection tracking cannot place does not leave as the pod",
-          "[masquerade][bridge][veth][nftables][many]") {
+          "[masquerade][bridge][veth][nftables]") {
   MasqueradeNetwork network(Store::kNative);
   Pod& pod = network.add_pod("pod");
   const std::string own = pod.address(kIpv4);
