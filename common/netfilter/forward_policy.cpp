@@ -16,24 +16,8 @@ using xtables::StoreKind;
 constexpr const char* kTable = "filter";
 constexpr const char* kChain = "FORWARD";
 
-// The words of nft(8).
-const char* name_of(nftables::Family family) {
-  switch (family) {
-    case nftables::Family::kInet:
-      return "inet";
-    case nftables::Family::kIp4:
-      return "ip";
-    case nftables::Family::kBridge:
-      return "bridge";
-    case nftables::Family::kIp6:
-      return "ip6";
-  }
-  return "?";
-}
-
 std::string describe(const nftables::Chain& chain) {
-  return fmt::format("chain \"{}\" of table \"{} {}\"", chain.name, name_of(chain.table.family),
-                     chain.table.name);
+  return fmt::format("chain \"{}\" of table \"{}\"", chain.name, chain.table.text());
 }
 
 bool drops(const nftables::Chain& chain) {
@@ -63,12 +47,9 @@ bool drops_forwarded(StoreKind store, Family family) {
 }
 
 std::string describe_forward_chain(StoreKind store, Family family) {
-  const nftables::Family table_family = nftables::table_family(family);
-  if (store == StoreKind::kDialect) {
-    return describe({.table = {.family = table_family, .name = kTable}, .name = kChain});
-  }
-  return fmt::format("chain \"{}\" of the legacy table \"{} {}\"", kChain, name_of(table_family),
-                     kTable);
+  const nftables::TableId table{.family = nftables::table_family(family), .name = kTable};
+  if (store == StoreKind::kDialect) return describe({.table = table, .name = kChain});
+  return fmt::format("chain \"{}\" of the legacy table \"{}\"", kChain, table.text());
 }
 
 std::vector<std::string> find_dropping_native_chains() {

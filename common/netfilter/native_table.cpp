@@ -185,23 +185,6 @@ void sort_by_number(std::vector<Element>& elements) {
 
 // The layout.
 
-std::string describe(const nftables::TableId& id) {
-  const auto family = [&] {
-    switch (id.family) {
-      case nftables::Family::kInet:
-        return "inet";
-      case nftables::Family::kIp4:
-        return "ip";
-      case nftables::Family::kBridge:
-        return "bridge";
-      case nftables::Family::kIp6:
-        return "ip6";
-    }
-    return "";
-  };
-  return fmt::format("{} {}", family(), id.name);
-}
-
 // Of what the rule does. The name of each expression ends where its attributes begin.
 std::string rule_digest(const Rule& rule) {
   std::string text;
@@ -283,7 +266,7 @@ void NativeTable::ensure(Batch& batch, const Layout& layout) {
       batch.ensure_set(set);
     } else if (!same_kind(found->second, set)) {
       throw std::runtime_error(fmt::format(
-          "set \"{}\" of the nf_tables table {} is of another kind", set.name, describe(id_)));
+          "set \"{}\" of the nf_tables table {} is of another kind", set.name, id_.text()));
     }
   };
   ensure_set(records_);
@@ -314,7 +297,7 @@ void NativeTable::ensure(Batch& batch, const Layout& layout) {
 
 std::vector<std::string> NativeTable::differences(const Layout& layout) {
   const Present present = look(socket_, id_);
-  const std::string table = describe(id_);
+  const std::string table = id_.text();
   if (!present.table) return {fmt::format("the nf_tables table {} is missing", table)};
   std::vector<std::string> found;
   const auto compare_set = [&](const Set& set) {
@@ -435,7 +418,7 @@ void NativeTable::delete_if_unused() {
   if (socket_.has_elements(records_)) return;
   Batch batch;
   batch.delete_table(id_);
-  socket_.try_commit(batch, fmt::format("delete the nf_tables table {}", describe(id_)), {ENOENT});
+  socket_.try_commit(batch, fmt::format("delete the nf_tables table {}", id_.text()), {ENOENT});
 }
 
 Bytes owner_mark(const Owner& owner) {

@@ -151,20 +151,6 @@ void parse_elements(const Answer& answer, std::vector<Element>& elements) {
       });
 }
 
-std::string name_of(const TableId& table) {
-  switch (table.family) {
-    case Family::kInet:
-      return fmt::format("table inet {}", table.name);
-    case Family::kIp4:
-      return fmt::format("table ip {}", table.name);
-    case Family::kBridge:
-      return fmt::format("table bridge {}", table.name);
-    case Family::kIp6:
-      return fmt::format("table ip6 {}", table.name);
-  }
-  return table.name;
-}
-
 // Answers to a question; none if what it is about is not there.
 std::vector<Answer> ask(netlink::Socket& socket, Message& message, const std::string& attempt) {
   Outcome outcome = socket.exchange(message, attempt);
@@ -183,7 +169,7 @@ Message element_question(const Set& set, std::uint16_t flags) {
 }
 
 std::string about_elements(const Set& set) {
-  return fmt::format("read the elements of set {} in {}", set.name, name_of(set.table));
+  return fmt::format("read the elements of set {} in table {}", set.name, set.table.text());
 }
 
 }  // namespace
@@ -282,7 +268,7 @@ netlink::Outcome Socket::transact(const Batch& batch, const std::string& attempt
 std::optional<Table> Socket::find_table(const TableId& table) {
   Message message = question(NFT_MSG_GETTABLE, table.family);
   message.put_text(NFTA_TABLE_NAME, table.name);
-  for (const Answer& answer : ask(socket_, message, fmt::format("read {}", name_of(table)))) {
+  for (const Answer& answer : ask(socket_, message, fmt::format("read table {}", table.text()))) {
     return parse_table(answer);
   }
   return std::nullopt;
@@ -293,7 +279,7 @@ std::optional<Chain> Socket::find_chain(const TableId& table, const std::string&
   message.put_text(NFTA_CHAIN_TABLE, table.name);
   message.put_text(NFTA_CHAIN_NAME, chain);
   for (const Answer& answer :
-       ask(socket_, message, fmt::format("read chain {} of {}", chain, name_of(table)))) {
+       ask(socket_, message, fmt::format("read chain {} of table {}", chain, table.text()))) {
     return parse_chain(answer);
   }
   return std::nullopt;
@@ -318,7 +304,7 @@ std::vector<Rule> Socket::list_rules(const TableId& table, const std::string& ch
   if (!chain.empty()) message.put_text(NFTA_RULE_CHAIN, chain);
   std::vector<Rule> rules;
   for (const Answer& answer :
-       ask(socket_, message, fmt::format("list the rules of {}", name_of(table)))) {
+       ask(socket_, message, fmt::format("list the rules of table {}", table.text()))) {
     Rule rule = parse_rule(answer);
     // Older kernels filter less.
     if (rule.table == table && (chain.empty() || rule.chain == chain)) {
@@ -332,7 +318,7 @@ bool Socket::has_set(const TableId& table, const std::string& set) {
   Message message = question(NFT_MSG_GETSET, table.family);
   message.put_text(NFTA_SET_TABLE, table.name);
   message.put_text(NFTA_SET_NAME, set);
-  return !ask(socket_, message, fmt::format("read set {} of {}", set, name_of(table))).empty();
+  return !ask(socket_, message, fmt::format("read set {} of table {}", set, table.text())).empty();
 }
 
 std::vector<Set> Socket::list_sets(const TableId& table) {
@@ -340,7 +326,7 @@ std::vector<Set> Socket::list_sets(const TableId& table) {
   message.put_text(NFTA_SET_TABLE, table.name);
   std::vector<Set> sets;
   for (const Answer& answer :
-       ask(socket_, message, fmt::format("list the sets of {}", name_of(table)))) {
+       ask(socket_, message, fmt::format("list the sets of table {}", table.text()))) {
     Set set = parse_set(answer);
     if (set.table == table) sets.push_back(std::move(set));
   }

@@ -28,6 +28,24 @@ Family table_family(inet::Family family) {
   return family == inet::Family::kIpv4 ? Family::kIp4 : Family::kIp6;
 }
 
+const char* name(Family family) {
+  switch (family) {
+    case Family::kInet:
+      return "inet";
+    case Family::kIp4:
+      return "ip";
+    case Family::kBridge:
+      return "bridge";
+    case Family::kIp6:
+      return "ip6";
+  }
+  return "?";
+}
+
+std::string TableId::text() const {
+  return std::string(nftables::name(family)) + ' ' + name;
+}
+
 std::uint32_t concatenated_type(std::initializer_list<std::uint32_t> types) {
   constexpr unsigned kBitsPerType = 6;
   std::uint32_t all = 0;

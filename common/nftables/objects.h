@@ -14,10 +14,15 @@ namespace cni::nftables {
 enum class Family : std::uint8_t { kInet = 1, kIp4 = 2, kBridge = 7, kIp6 = 10 };
 
 Family table_family(inet::Family family);
+// As nft(8) says it: "ip".
+const char* name(Family family);
 
 struct TableId {
   Family family;
   std::string name;
+
+  // As nft(8) says it: "ip nat".
+  std::string text() const;
 
   friend bool operator==(const TableId&, const TableId&) = default;
 };

@@ -73,7 +73,7 @@ PluginCall Network::call(const std::string& verb, const Attached& attached) cons
 }
 
 PluginOutcome Network::run(const std::string& verb, const Json& changed_config,
-                                 const Attached& attached) const {
+                           const Attached& attached) const {
   PluginCall changed = call(verb, attached);
   changed.config = changed_config.dump();
   return run_plugin_binary(changed);

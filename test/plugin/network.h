@@ -1,5 +1,5 @@
-// What the tests of plugins that make interfaces share: a private host, a network on it, and an IPAM
-// plugin that records its calls.
+// What the tests of plugins that make interfaces share: a private host, a network on it, and an
+// IPAM plugin that records its calls.
 #pragma once
 
 #include <nlohmann/json.hpp>
