@@ -61,22 +61,26 @@ static_assert(sizeof(nf_nat_range2) == 44);
 static_assert(sizeof(nf_nat_range) == 40);
 static_assert(sizeof(nf_nat_ipv4_multi_range_compat) == 20);
 
-// With zeros between and after its members too, which iptables compares.
+// One of these structs as bytes, all zero at first: those between and after its members stay so, as
+// iptables compares them. A variable of the struct's type would not keep them.
 template <typename Info>
-Info zeroed() {
+class Zeroed {
+ public:
   static_assert(std::is_trivially_copyable_v<Info>);
-  Info info;
-  std::memset(&info, 0, sizeof info);
-  return info;
-}
+  Zeroed() : bytes_((sizeof(Info) + kAlignment - 1) / kAlignment * kAlignment) {}
+
+  // Storage of bytes holds an object of any such type ([intro.object]).
+  Info* operator->() { return reinterpret_cast<Info*>(bytes_.data()); }
+
+  std::vector<std::byte> take() && { return std::move(bytes_); }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
 
 template <typename Info>
-Extension make(std::string name, std::uint8_t revision, const Info& info) {
-  static_assert(std::is_trivially_copyable_v<Info>);
-  Extension extension{.name = std::move(name), .revision = revision};
-  extension.info.resize((sizeof info + kAlignment - 1) / kAlignment * kAlignment);
-  std::memcpy(extension.info.data(), &info, sizeof info);
-  return extension;
+Extension make(std::string name, std::uint8_t revision, Zeroed<Info> info) {
+  return {.name = std::move(name), .revision = revision, .info = std::move(info).take()};
 }
 
 template <typename Info>
@@ -97,29 +101,29 @@ std::optional<PortRange> unless_all(const PortRange& range) {
 }
 
 template <typename Info>
-Info tcp_or_udp(const Rule& rule) {
+Zeroed<Info> tcp_or_udp(const Rule& rule) {
   const PortRange source = rule.source_ports.value_or(kAllPorts);
   const PortRange destination = rule.destination_ports.value_or(kAllPorts);
-  auto info = zeroed<Info>();
-  info.spts[0] = source.first;
-  info.spts[1] = source.last;
-  info.dpts[0] = destination.first;
-  info.dpts[1] = destination.last;
+  Zeroed<Info> info;
+  info->spts[0] = source.first;
+  info->spts[1] = source.last;
+  info->dpts[0] = destination.first;
+  info->dpts[1] = destination.last;
   return info;
 }
 
-SctpInfo sctp(const Rule& rule) {
-  auto info = zeroed<SctpInfo>();
+Zeroed<SctpInfo> sctp(const Rule& rule) {
+  Zeroed<SctpInfo> info;
   if (rule.destination_ports) {
-    info.destination = {rule.destination_ports->first, rule.destination_ports->last};
-    info.flags |= kSctpDestinationPorts;
+    info->destination = {rule.destination_ports->first, rule.destination_ports->last};
+    info->flags |= kSctpDestinationPorts;
   }
   if (rule.source_ports) {
-    info.source = {rule.source_ports->first, rule.source_ports->last};
-    info.flags |= kSctpSourcePorts;
+    info->source = {rule.source_ports->first, rule.source_ports->last};
+    info->flags |= kSctpSourcePorts;
   }
   // Without effect on packets, but iptables writes and compares it.
-  for (auto& flag_info : info.flag_info) flag_info.chunk_type = kNoChunkType;
+  for (auto& flag_info : info->flag_info) flag_info.chunk_type = kNoChunkType;
   return info;
 }
 
@@ -177,34 +181,35 @@ bool decode_ports(std::string_view name, std::uint32_t revision, std::span<const
 
 struct MatchEncoder {
   Extension operator()(const Comment& comment) const {
-    auto info = zeroed<xt_comment_info>();
-    std::memcpy(info.comment, comment.text.data(),
-                std::min(comment.text.size(), sizeof info.comment - 1));
-    return make("comment", 0, info);
+    Zeroed<xt_comment_info> info;
+    std::memcpy(info->comment, comment.text.data(),
+                std::min(comment.text.size(), sizeof info->comment - 1));
+    return make("comment", 0, std::move(info));
   }
   Extension operator()(const ToLocalAddress&) const {
-    return make("addrtype", 1,
-                xt_addrtype_info_v1{.source = 0, .dest = 1 << RTN_LOCAL, .flags = 0});
+    Zeroed<xt_addrtype_info_v1> info;
+    info->dest = 1 << RTN_LOCAL;
+    return make("addrtype", 1, std::move(info));
   }
   Extension operator()(const DestinationPorts& match) const {
-    auto info = zeroed<xt_multiport_v1>();
-    info.flags = XT_MULTIPORT_DESTINATION;
-    info.count =
+    Zeroed<xt_multiport_v1> info;
+    info->flags = XT_MULTIPORT_DESTINATION;
+    info->count =
         static_cast<std::uint8_t>(std::min<std::size_t>(match.ports.size(), XT_MULTI_PORTS));
-    std::copy_n(match.ports.begin(), info.count, std::begin(info.ports));
-    return make("multiport", 1, info);
+    std::copy_n(match.ports.begin(), info->count, std::begin(info->ports));
+    return make("multiport", 1, std::move(info));
   }
   Extension operator()(const MarkMatch& match) const {
-    auto info = zeroed<xt_mark_mtinfo1>();
-    info.mark = match.value;
-    info.mask = match.mask;
-    return make("mark", 1, info);
+    Zeroed<xt_mark_mtinfo1> info;
+    info->mark = match.value;
+    info->mask = match.mask;
+    return make("mark", 1, std::move(info));
   }
   Extension operator()(const ConntrackState& match) const {
-    auto info = zeroed<xt_conntrack_mtinfo3>();
-    info.match_flags = XT_CONNTRACK_STATE;
-    info.state_mask = match.states;
-    return make("conntrack", 3, info);
+    Zeroed<xt_conntrack_mtinfo3> info;
+    info->match_flags = XT_CONNTRACK_STATE;
+    info->state_mask = match.states;
+    return make("conntrack", 3, std::move(info));
   }
 };
 
@@ -302,12 +307,12 @@ std::uint32_t flags_of(const SourceNat& target) {
 }
 
 // With one range, which is all that the kernel still takes.
-nf_nat_ipv4_multi_range_compat one_range(std::uint32_t flags, __be32 first, __be32 last) {
-  auto info = zeroed<nf_nat_ipv4_multi_range_compat>();
-  info.rangesize = 1;
-  info.range[0].flags = flags;
-  info.range[0].min_ip = first;
-  info.range[0].max_ip = last;
+Zeroed<nf_nat_ipv4_multi_range_compat> one_range(std::uint32_t flags, __be32 first, __be32 last) {
+  Zeroed<nf_nat_ipv4_multi_range_compat> info;
+  info->rangesize = 1;
+  info->range[0].flags = flags;
+  info->range[0].min_ip = first;
+  info->range[0].max_ip = last;
   return info;
 }
 
@@ -319,35 +324,38 @@ struct TargetEncoder {
   std::optional<Extension> operator()(const Return&) const { return std::nullopt; }
   std::optional<Extension> operator()(const Jump&) const { return std::nullopt; }
   std::optional<Extension> operator()(const SetMark& target) const {
-    return make("MARK", 2, xt_mark_tginfo2{.mark = target.value, .mask = target.mask});
+    Zeroed<xt_mark_tginfo2> info;
+    info->mark = target.value;
+    info->mask = target.mask;
+    return make("MARK", 2, std::move(info));
   }
   std::optional<Extension> operator()(const DestinationNat& target) const {
-    auto info = zeroed<nf_nat_range2>();
-    info.flags = NF_NAT_RANGE_MAP_IPS;
-    info.min_addr = info.max_addr = nat_address(target.address);
+    Zeroed<nf_nat_range2> info;
+    info->flags = NF_NAT_RANGE_MAP_IPS;
+    info->min_addr = info->max_addr = nat_address(target.address);
     if (target.port != 0) {
-      info.flags |= NF_NAT_RANGE_PROTO_SPECIFIED;
-      info.min_proto.all = info.max_proto.all = htobe16(target.port);
+      info->flags |= NF_NAT_RANGE_PROTO_SPECIFIED;
+      info->min_proto.all = info->max_proto.all = htobe16(target.port);
     }
-    return make("DNAT", 2, info);
+    return make("DNAT", 2, std::move(info));
   }
   std::optional<Extension> operator()(const SourceNat& target) const {
     if (family == inet::Family::kIpv4) {
       return make("SNAT", 0,
                   one_range(flags_of(target), nat_ipv4(target.first), nat_ipv4(target.last)));
     }
-    auto info = zeroed<nf_nat_range>();
-    info.flags = flags_of(target);
-    info.min_addr = nat_address(target.first);
-    info.max_addr = nat_address(target.last);
-    return make("SNAT", 1, info);
+    Zeroed<nf_nat_range> info;
+    info->flags = flags_of(target);
+    info->min_addr = nat_address(target.first);
+    info->max_addr = nat_address(target.last);
+    return make("SNAT", 1, std::move(info));
   }
   std::optional<Extension> operator()(const Masquerade& target) const {
     const std::uint32_t flags = target.fully_random ? NF_NAT_RANGE_PROTO_RANDOM_FULLY : 0;
     if (family == inet::Family::kIpv4) return make("MASQUERADE", 0, one_range(flags, 0, 0));
-    auto info = zeroed<nf_nat_range>();
-    info.flags = flags;
-    return make("MASQUERADE", 0, info);
+    Zeroed<nf_nat_range> info;
+    info->flags = flags;
+    return make("MASQUERADE", 0, std::move(info));
   }
 };
 

@@ -31,8 +31,8 @@ void check_protocol(Protocol protocol) {
 
 // SCTP chooses addresses of both ends by itself.
 void check_chosen_source(Protocol protocol) {
-  Namespace host("host");
-  host.run("ip link set lo up; ip address add 192.0.2.1/32 dev lo");
+  const Host host;
+  host.run("ip address add 192.0.2.1/24 dev lo");
   EchoServers servers;
   servers.serve_everywhere(host, "all", protocol, 80);
   servers.serve(host, "one", protocol, "192.0.2.1", 81);
