@@ -183,8 +183,12 @@ std::optional<Socket> Socket::find() {
     Socket socket = here();
     Message message = question(NFT_MSG_GETGEN, Family::kIp4);
     // Without the subsystem nfnetlink answers EINVAL.
-    const auto answer = socket.socket_.exchange(message, "ask whether the kernel has nf_tables");
+    const std::string attempt = "ask whether the kernel has nf_tables";
+    const auto answer = socket.socket_.exchange(message, attempt);
     if (answer.error_number == 0) return socket;
+    if (answer.error_number != EINVAL && answer.error_number != EOPNOTSUPP) {
+      throw KernelError(answer.error_number, attempt, answer.explanation);
+    }
   } catch (const SystemError& error) {
     // Without nfnetlink there is no such socket.
     if (error.number() != EPROTONOSUPPORT) throw;

@@ -54,6 +54,30 @@ TEST_CASE("a port in use by a live attachment is refused with the name of the ho
   net.must("ADD", other);
 }
 
+TEST_CASE("a container in two networks has its ports through the first, then through the other",
+          "[portmap][iptables-nft][iptables-legacy][bridge][veth]") {
+  PortmapNetwork net(any_store());
+  INFO(name_of(net.store));
+  // Runtimes give every network of a container the same mappings.
+  const MappedPod& first = net.add_container(2);
+  MappedPod second = net.add_container(3, true);
+  second.id = first.id;
+  second.ifname = "eth1";
+  for (Json& interface : second.result["interfaces"]) {
+    if (interface["name"] == "eth0") interface["name"] = "eth1";
+  }
+  net.map({PortmapNetwork::mapping(8080)});
+  net.must("ADD", first);
+  net.config["name"] = "net2";
+  net.must("ADD", second);
+  net.config["name"] = "net1";
+  net.must("DEL", first);
+  CHECK(who_answers(net, "192.0.2.1", 8080) == "c3");
+  net.config["name"] = "net2";
+  net.must("DEL", second);
+  CHECK(who_answers(net, "192.0.2.1", 8080) == "refused");
+}
+
 TEST_CASE("the same port on two addresses of the host is no conflict",
           "[portmap][iptables-nft][iptables-legacy][bridge][veth]") {
   PortmapNetwork net(any_store());

@@ -56,7 +56,7 @@ std::vector<Program> find_programs(const std::string& cni_path) {
   return programs;
 }
 
-exec::Outcome ask(const std::string& path, delegation::Variables variables,
+exec::Outcome ask(const std::string& path, const delegation::Variables& variables,
                   std::string_view input) {
   return exec::run_child(path, delegation::environment_with(variables), input, kLimits,
                          exec::Stderr::kKept);

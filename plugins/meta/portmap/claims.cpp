@@ -59,7 +59,10 @@ std::vector<Holding> with(std::vector<Holding> holdings, Holding wanted, Conflic
     const std::vector<Run> in_the_way = colliding(index, other.runs);
     if (in_the_way.empty()) return false;
     if (!is_alive(other)) return true;
-    switch (policy) {
+    // A runtime that attaches a container to several networks gives each the same mappings.
+    const bool same_container = other.owner.container_id == wanted.owner.container_id;
+    const bool yields = same_container && policy == ConflictPolicy::kError;
+    switch (yields ? ConflictPolicy::kShare : policy) {
       case ConflictPolicy::kError:
         throw Busy(fmt::format("host port {} is in use by {}", in_the_way.front().text(),
                                describe(other)));

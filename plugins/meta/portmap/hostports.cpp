@@ -91,7 +91,8 @@ class Books {
     for (const FamilyPlan& plan : plans) {
       const auto changed = changes(plan.before, plan.after, owner);
       of(plan.family).apply(batch, changed);
-      removes = removes || plan.after.size() < plan.before.size();
+      // An earlier call may have ended before it could delete the table.
+      removes = removes || plan.after.empty() || plan.after.size() < plan.before.size();
     }
     if (!put(batch, plans, attempt) || !removes) return;
     for (const FamilyPlan& plan : plans) of(plan.family).delete_if_unused();
@@ -248,7 +249,7 @@ class ForeignClaims {
       const StoreChoice choice =
           store->kind() == StoreKind::kDialect ? StoreChoice::kDialect : StoreChoice::kLegacy;
       for_each_foreign_chain(*store, family, plan.before, [&](const ChainHolder& holder) {
-        if (holder.chain == own_chain) return;
+        if (holder.chain == own_chain || holder.container_id == owner_.container_id) return;
         judge(holder.runs, holder.network, holder.container_id, holder.address, [&](bool alive) {
           steps_.push_back([choice, family, holder, alive, runs = wanted.runs] {
             netfilter::open_xtables_store(choice)->change(family, "nat", [&](xtables::Table& nat) {

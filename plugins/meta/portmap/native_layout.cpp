@@ -276,10 +276,10 @@ netfilter::Layout hostports_layout(Family family, bool with_guard) {
                sets.sources_of},
       .chains = {
           build.chain("hostports", {build.gate_rule(sets.ip_gates, Key::kAddressAndPort),
-                                    build.gate_rule(sets.gates, Key::kPort),
-                                    build.gate_rule(sets.range_gates, Key::kRange),
                                     build.forward_rule(sets.ip_ports, Key::kAddressAndPort),
+                                    build.gate_rule(sets.gates, Key::kPort),
                                     build.forward_rule(sets.ports, Key::kPort),
+                                    build.gate_rule(sets.range_gates, Key::kRange),
                                     build.forward_rule(sets.ranges, Key::kRange)}),
           build.chain("prerouting", {to_host}, nftables::Hook{"nat", kPrerouting, kPriorityDnat}),
           build.chain("output", {to_host}, nftables::Hook{"nat", kOutput, kPriorityDnat}),

@@ -2,7 +2,7 @@
 // an attachment has in them. Nothing here talks to the kernel.
 //
 //   prerouting, output -- to an address of the host --> hostports
-//     hostports    past the gates of the port, if it has any, then
+//     hostports    one after the other, each past the gate of the port if it has one:
 //                    ip_ports   address . protocol . port of the host -> address . port
 //                    ports                protocol . port             -> address . port
 //                    ranges     stretches of ports, kept as they are  -> address
