@@ -79,8 +79,8 @@ class Zeroed {
 };
 
 template <typename Info>
-Extension make(std::string name, std::uint8_t revision, Zeroed<Info> info) {
-  return {.name = std::move(name), .revision = revision, .info = std::move(info).take()};
+Extension make(const char* name, std::uint8_t revision, Zeroed<Info> info) {
+  return {.name = name, .revision = revision, .info = std::move(info).take()};
 }
 
 template <typename Info>
