@@ -9,8 +9,6 @@
 
 #include "inet/network.h"
 #include "json/reader.h"
-#include "nftables/expression.h"
-#include "xtables/rule.h"
 
 namespace cni::portmap {
 
@@ -48,14 +46,5 @@ std::optional<Syntax> syntax_of(const std::vector<std::string>& words);
 std::vector<Condition> parse_conditions(const json::Reader& key, inet::Family family);
 // The same words again, as they were written down at ADD.
 std::vector<Condition> parse_conditions(const std::vector<std::string>& words, inet::Family family);
-
-// For nf_tables: rules that end in nothing yet, one of which applies exactly if a condition is
-// missed.
-std::vector<std::vector<nftables::Expression>> missed(const std::vector<Condition>& conditions);
-
-// For xtables: `rule` with the conditions added. Several rules if one has several addresses.
-// Throws json::ValueError if a rule cannot say it ("neither of these addresses").
-std::vector<xtables::Rule> with_conditions(const xtables::Rule& rule,
-                                           const std::vector<Condition>& conditions);
 
 }  // namespace cni::portmap

@@ -224,6 +224,12 @@ std::optional<Holding> parse_holding(const netfilter::Record& record) {
   }
 }
 
+const Holding* find_holding(const std::vector<Holding>& holdings, const netfilter::Owner& owner) {
+  const auto found = std::ranges::find_if(
+      holdings, [&](const Holding& one) { return netfilter::same_attachment(one.owner, owner); });
+  return found == holdings.end() ? nullptr : &*found;
+}
+
 std::string describe(const Holding& holding) {
   const auto& [network, container_id, ifname] = holding.owner;
   std::string text = fmt::format("container {} (network {}, interface {}", container_id,

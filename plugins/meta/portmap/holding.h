@@ -71,6 +71,9 @@ json::Value render(const Holding& holding);
 // Nothing if it is none that this code wrote.
 std::optional<Holding> parse_holding(const netfilter::Record& record);
 
+// That of an attachment; nullptr if it has none. Valid as long as the list is.
+const Holding* find_holding(const std::vector<Holding>& holdings, const netfilter::Owner& owner);
+
 // "container c1 (network "net1", interface eth0, pod default/web)"
 std::string describe(const Holding& holding);
 

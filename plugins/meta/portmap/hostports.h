@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <string>
-#include <vector>
 
 #include "base/best_effort.h"
 #include "base/undo.h"
@@ -20,9 +19,6 @@ namespace cni::portmap {
 // otherwise.
 void publish(const Request& request, const Config& config, netfilter::StoreChoice store,
              Undo& undo);
-
-// Everything on the way of a packet that is missing or different, one sentence each.
-std::vector<std::string> differences(const Request& request, const Config& config);
 
 // Which attachments are meant.
 struct Selection {

@@ -6,64 +6,58 @@
 #include <map>
 #include <set>
 
+#include "element_changes.h"
 #include "native_layout.h"
 
 namespace cni::portmap {
 namespace {
 
-using netfilter::StoreChoice;
 using nftables::Bytes;
 using nftables::Element;
-using nftables::Set;
 
-bool is_native(const std::optional<Holding>& holding) {
-  return holding && holding->store == StoreChoice::kNative;
-}
-
-// Whatever their marks say.
-bool same_effect(const Element& one, const Element& other) {
-  return one.key == other.key && one.key_end == other.key_end && one.value == other.value &&
-         one.verdict == other.verdict;
-}
-
-// Both are of an interval set of keys with several fields: in every field, of 4 bytes or more in
-// network order, the intervals meet. Fields are compared together, byte by byte from the left, only
-// if they are one; so this looks at each.
-bool meet(const Set& set, const Element& one, const Element& other) {
-  std::size_t at = 0;
-  for (const std::uint32_t length : set.field_lengths) {
-    const auto field = [&](const Bytes& key) { return std::span(key).subspan(at, length); };
-    const auto less = [](std::span<const std::byte> left, std::span<const std::byte> right) {
-      return std::ranges::lexicographical_compare(left, right);
-    };
-    if (less(field(one.key_end), field(other.key)) || less(field(other.key_end), field(one.key))) {
-      return false;
-    }
-    at += (std::size_t{length} + 3) / 4 * 4;
-  }
-  return true;
-}
-
-// The elements that one set has to lose and to get.
-struct SetChange {
-  Set set;
-  std::map<Bytes, Element> losses;
-  std::vector<Element> gains;
+// The chains and sets that elements of these holdings need.
+struct Frame {
+  netfilter::Layout layout;
+  std::vector<SharedChain::Filled> filled;  // sets of the layout whose elements nobody owns
 };
 
-std::vector<Bytes> keys_of(const std::vector<Element>& elements) {
-  std::vector<Bytes> keys;
-  for (const Element& element : elements) keys.push_back(element.key);
-  return keys;
+void add_shared_chains(Frame& frame, const Holding& holding) {
+  for (const SharedChain& chain : shared_chains(holding)) {
+    const bool known = std::ranges::any_of(
+        frame.layout.chains,
+        [&](const netfilter::ChainContent& one) { return one.chain.name == chain.name(); });
+    if (known) continue;
+    frame.layout.chains.push_back(chain.content);
+    for (const SharedChain::Filled& filled : chain.sets) {
+      frame.layout.sets.push_back(filled.set);
+      frame.filled.push_back(filled);
+    }
+  }
 }
 
-// References to chains, by chain.
-std::map<std::string, std::uint32_t> references(const std::vector<Element>& elements) {
-  std::map<std::string, std::uint32_t> counts;
-  for (const Element& element : elements) {
-    if (element.verdict) ++counts[element.verdict->chain];
+Frame frame_of(inet::Family family, const std::vector<Holding>& holdings) {
+  const bool native =
+      std::ranges::any_of(holdings, [](const Holding& one) { return is_native(one); });
+  const bool guard =
+      std::ranges::any_of(holdings, [](const Holding& one) { return one.localnet.has_value(); });
+  Frame frame;
+  if (native) {
+    frame.layout = hostports_layout(family, guard);
+  } else if (guard) {
+    frame.layout = guard_layout();
   }
-  return counts;
+  for (const Holding& one : holdings) {
+    if (is_native(one)) add_shared_chains(frame, one);
+  }
+  return frame;
+}
+
+bool has_exactly(std::vector<Element> there, std::vector<Element> wanted) {
+  std::ranges::sort(there, {}, &Element::key);
+  std::ranges::sort(wanted, {}, &Element::key);
+  return std::ranges::equal(there, wanted, [](const Element& left, const Element& right) {
+    return left.key == right.key && left.interval_end == right.interval_end;
+  });
 }
 
 }  // namespace
@@ -86,108 +80,11 @@ std::optional<Holding> NativeHostports::find(const netfilter::Owner& owner) {
 
 void NativeHostports::apply(nftables::Batch& batch, const std::vector<Change>& changes) {
   if (changes.empty()) return;
-  // The frame, and the chains that are shared.
-  netfilter::Layout layout;
-  bool adds = false;
-  bool adds_rules = false;
-  bool guard = false;
-  std::map<std::string, SharedChain> shared;
-  for (const auto& [before, after] : changes) {
-    adds = adds || after;
-    adds_rules = adds_rules || is_native(after);
-    guard = guard || (after && after->localnet);
-    if (!is_native(after)) continue;
-    for (SharedChain& chain : shared_chains(*after)) shared.emplace(chain.name(), chain);
-  }
-  if (adds_rules) {
-    layout = hostports_layout(family_, guard);
-  } else if (guard) {
-    layout = guard_layout();
-  }
-  std::vector<SharedChain::Filled> to_fill;
-  for (const auto& [name, chain] : shared) {
-    layout.chains.push_back(chain.content);
-    for (const SharedChain::Filled& filled : chain.sets) {
-      layout.sets.push_back(filled.set);
-      if (!socket_.has_set(filled.set.table, filled.set.name)) to_fill.push_back(filled);
-    }
-  }
-  if (adds) table_.ensure(batch, layout);
-  for (const SharedChain::Filled& filled : to_fill) {
-    batch.add_elements(filled.set, filled.elements);
-  }
-
-  // The elements: of each set, what it has in the places that matter, and what it should have.
-  std::vector<SetChange> set_changes;
-  for (const auto& [before, after] : changes) {
-    const auto old = is_native(before) ? elements_of(*before) : std::vector<SetElements>();
-    const auto now = is_native(after) ? elements_of(*after) : std::vector<SetElements>();
-    const auto& either = now.empty() ? old : now;
-    set_changes.resize(std::max(set_changes.size(), either.size()));
-    for (std::size_t at = 0; at < either.size(); ++at) {
-      SetChange& change = set_changes[at];
-      change.set = either[at].set;
-      std::vector<Element> there;
-      if (!old.empty()) {
-        there = table_.find_owned(change.set, keys_of(old[at].elements), before->owner);
-      }
-      const auto owned = there;
-      if (!now.empty() && change.set.interval) {
-        for (const Element& element : socket_.list_elements(change.set)) {
-          const bool in_the_way = std::ranges::any_of(now[at].elements, [&](const Element& wanted) {
-            return meet(change.set, wanted, element);
-          });
-          if (in_the_way) there.push_back(element);
-        }
-      } else if (!now.empty()) {
-        const auto others = socket_.find_elements(change.set, keys_of(now[at].elements));
-        there.insert(there.end(), others.begin(), others.end());
-      }
-      std::map<Bytes, const Element*> present;
-      for (const Element& element : there) present.emplace(element.key, &element);
-      std::set<Bytes> stay;
-      if (!now.empty()) {
-        const Bytes mark = netfilter::owner_mark(after->owner);
-        for (const Element& wanted : now[at].elements) {
-          const auto found = present.find(wanted.key);
-          if (found != present.end() && same_effect(*found->second, wanted) &&
-              netfilter::is_owned_by(*found->second, after->owner)) {
-            stay.insert(wanted.key);
-            continue;
-          }
-          Element gain = wanted;
-          gain.user_data = mark;
-          change.gains.push_back(std::move(gain));
-        }
-      }
-      for (const auto& [key, element] : present) {
-        if (!stay.contains(key)) change.losses.emplace(key, *element);
-      }
-    }
-  }
-  std::map<std::string, std::uint32_t> dropped;
-  std::map<std::string, std::uint32_t> taken_up;
-  for (const SetChange& change : set_changes) {
-    std::vector<Element> losses;
-    for (const auto& [key, element] : change.losses) losses.push_back(element);
-    if (!losses.empty()) batch.delete_elements(change.set, losses);
-    for (const auto& [chain, count] : references(losses)) dropped[chain] += count;
-    for (const auto& [chain, count] : references(change.gains)) taken_up[chain] += count;
-  }
-  for (const SetChange& change : set_changes) {
-    if (!change.gains.empty()) batch.add_elements(change.set, change.gains);
-  }
-  for (const auto& [before, after] : changes) {
-    if (!is_native(before)) continue;
-    for (const SharedChain& chain : shared_chains(*before)) {
-      if (!dropped.contains(chain.name()) || taken_up.contains(chain.name())) continue;
-      std::vector<std::string> sets;
-      for (const SharedChain::Filled& filled : chain.sets) sets.push_back(filled.set.name);
-      table_.delete_shared_chain_unless_used(batch, chain.name(), dropped.at(chain.name()), sets);
-      dropped.erase(chain.name());
-    }
-  }
-
+  ensure_frame(batch, changes);
+  ElementChanges elements(socket_, table_);
+  for (const Change& change : changes) elements.plan(change);
+  elements.add_to(batch);
+  delete_unused_chains(batch, changes, elements);
   for (const auto& [before, after] : changes) {
     if (after) {
       table_.put_record(batch, {.owner = after->owner, .content = render(*after)});
@@ -197,42 +94,54 @@ void NativeHostports::apply(nftables::Batch& batch, const std::vector<Change>& c
   }
 }
 
-std::vector<std::string> NativeHostports::differences(const Holding& holding) {
-  const bool native = holding.store == StoreChoice::kNative;
-  netfilter::Layout layout = native             ? hostports_layout(family_, bool(holding.localnet))
-                             : holding.localnet ? guard_layout()
-                                                : netfilter::Layout{};
-  if (!native) return table_.differences(layout);
-  std::vector<SharedChain::Filled> filled;
-  for (const SharedChain& chain : shared_chains(holding)) {
-    layout.chains.push_back(chain.content);
-    for (const SharedChain::Filled& set : chain.sets) {
-      layout.sets.push_back(set.set);
-      filled.push_back(set);
+void NativeHostports::ensure_frame(nftables::Batch& batch, const std::vector<Change>& changes) {
+  std::vector<Holding> wanted;
+  for (const Change& change : changes) {
+    if (change.after) wanted.push_back(*change.after);
+  }
+  if (wanted.empty()) return;
+  const Frame frame = frame_of(family_, wanted);
+  std::vector<SharedChain::Filled> to_fill;
+  for (const SharedChain::Filled& filled : frame.filled) {
+    if (!socket_.has_set(filled.set.table, filled.set.name)) to_fill.push_back(filled);
+  }
+  table_.ensure(batch, frame.layout);
+  for (const SharedChain::Filled& filled : to_fill) {
+    batch.add_elements(filled.set, filled.elements);
+  }
+}
+
+void NativeHostports::delete_unused_chains(nftables::Batch& batch,
+                                           const std::vector<Change>& changes,
+                                           const ElementChanges& elements) {
+  std::set<std::string> done;
+  for (const Change& change : changes) {
+    if (!is_native(change.before)) continue;
+    for (const SharedChain& chain : shared_chains(*change.before)) {
+      const auto dropped = elements.dropped().find(chain.name());
+      if (dropped == elements.dropped().end() || elements.taken_up().contains(chain.name()) ||
+          !done.insert(chain.name()).second) {
+        continue;
+      }
+      std::vector<std::string> sets;
+      for (const SharedChain::Filled& filled : chain.sets) sets.push_back(filled.set.name);
+      table_.delete_shared_chain_unless_used(batch, chain.name(), dropped->second, sets);
     }
   }
-  std::vector<std::string> found = table_.differences(layout);
+}
+
+std::vector<std::string> NativeHostports::differences(const Holding& holding) {
+  const Frame frame = frame_of(family_, {holding});
+  std::vector<std::string> found = table_.differences(frame.layout);
+  if (!is_native(holding)) return found;
   const std::string table = hostports_table(family_).name;
-  for (const SharedChain::Filled& one : filled) {
-    auto there = socket_.list_elements(one.set);
-    auto wanted = one.elements;
-    std::ranges::sort(there, {}, &Element::key);
-    std::ranges::sort(wanted, {}, &Element::key);
-    if (!std::ranges::equal(there, wanted, [](const Element& left, const Element& right) {
-          return left.key == right.key && left.interval_end == right.interval_end;
-        })) {
-      found.push_back(fmt::format("set \"{}\" of the nf_tables table {} has other addresses",
-                                  one.set.name, table));
-    }
+  for (const SharedChain::Filled& one : frame.filled) {
+    if (has_exactly(socket_.list_elements(one.set), one.elements)) continue;
+    found.push_back(fmt::format("set \"{}\" of the nf_tables table {} has other addresses",
+                                one.set.name, table));
   }
   for (const SetElements& wanted : elements_of(holding)) {
-    const auto there = table_.find_owned(wanted.set, keys_of(wanted.elements), holding.owner);
-    std::map<Bytes, const Element*> present;
-    for (const Element& element : there) present.emplace(element.key, &element);
-    const auto missing = std::ranges::count_if(wanted.elements, [&](const Element& element) {
-      const auto at = present.find(element.key);
-      return at == present.end() || !same_effect(*at->second, element);
-    });
+    const std::size_t missing = count_missing(wanted, holding.owner);
     if (missing == 0) continue;
     found.push_back(
         fmt::format("{} of {} elements of the container in \"{}\" of the nf_tables "
@@ -240,6 +149,18 @@ std::vector<std::string> NativeHostports::differences(const Holding& holding) {
                     missing, wanted.elements.size(), wanted.set.name, table, inet::name(family_)));
   }
   return found;
+}
+
+std::size_t NativeHostports::count_missing(const SetElements& wanted,
+                                           const netfilter::Owner& owner) {
+  const auto there = table_.find_owned(wanted.set, keys_of(wanted.elements), owner);
+  std::map<Bytes, const Element*> present;
+  for (const Element& element : there) present.emplace(element.key, &element);
+  return static_cast<std::size_t>(
+      std::ranges::count_if(wanted.elements, [&](const Element& element) {
+        const auto at = present.find(element.key);
+        return at == present.end() || !same_effect(*at->second, element);
+      }));
 }
 
 }  // namespace cni::portmap

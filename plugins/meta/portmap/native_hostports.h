@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "claims.h"
+#include "element_changes.h"
 #include "holding.h"
+#include "native_layout.h"
 #include "netfilter/native_table.h"
 #include "nftables/nftables_socket.h"
 
@@ -32,6 +34,11 @@ class NativeHostports {
   std::vector<std::string> differences(const Holding& holding);
 
  private:
+  void ensure_frame(nftables::Batch& batch, const std::vector<Change>& changes);
+  void delete_unused_chains(nftables::Batch& batch, const std::vector<Change>& changes,
+                            const ElementChanges& elements);
+  std::size_t count_missing(const SetElements& wanted, const netfilter::Owner& owner);
+
   nftables::Socket& socket_;
   inet::Family family_;
   netfilter::NativeTable table_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/digest.h"
+#include "condition_rules.h"
 
 namespace cni::portmap {
 namespace {

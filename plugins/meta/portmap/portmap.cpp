@@ -14,6 +14,7 @@
 #include "base/best_effort.h"
 #include "chain_names.h"
 #include "config.h"
+#include "differences.h"
 #include "hostports.h"
 #include "native_support.h"
 #include "protocol/error.h"

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "chain_names.h"
+#include "condition_rules.h"
 
 namespace cni::portmap {
 namespace {

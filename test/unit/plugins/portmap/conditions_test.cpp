@@ -1,4 +1,4 @@
-#include "portmap/conditions.h"
+#include "portmap/condition_rules.h"
 
 #include <catch2/catch.hpp>
 

@@ -1,0 +1,56 @@
+#include "books.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "claims.h"
+#include "native_layout.h"
+
+namespace cni::portmap {
+
+using inet::Family;
+
+Books::Books(Use use) : socket_(nftables::Socket::find()) {
+  if (!socket_) return;
+  const bool exists = std::ranges::any_of(kFamilies, [&](Family family) {
+    return socket_->find_table(hostports_table(family)).has_value();
+  });
+  if (use == Use::kChange || exists) lock_ = netfilter::lock_native_tables();
+}
+
+std::vector<Holding> Books::list(Family family) {
+  return socket_ ? of(family).list() : std::vector<Holding>();
+}
+
+void Books::commit(const std::vector<FamilyPlan>& plans, const std::string& attempt,
+                   const netfilter::Owner* owner) {
+  if (!socket_) return;
+  nftables::Batch batch;
+  bool removes = false;
+  for (const FamilyPlan& plan : plans) {
+    const auto changed = changes(plan.before, plan.after, owner);
+    of(plan.family).apply(batch, changed);
+    // An earlier call may have ended before it could delete the table.
+    removes = removes || plan.after.empty() || plan.after.size() < plan.before.size();
+  }
+  if (!put(batch, plans, attempt) || !removes) return;
+  for (const FamilyPlan& plan : plans) of(plan.family).delete_if_unused();
+}
+
+// Returns whether there are books.
+bool Books::put(const nftables::Batch& batch, const std::vector<FamilyPlan>& plans,
+                const std::string& attempt) {
+  const bool has_native = std::ranges::any_of(plans, [](const FamilyPlan& plan) {
+    return std::ranges::any_of(plan.after, [](const Holding& one) {
+      return one.store == netfilter::StoreChoice::kNative;
+    });
+  });
+  if (has_native) {
+    socket_->commit(batch, attempt);
+  } else if (socket_->try_commit(batch, attempt, {EOPNOTSUPP, EAFNOSUPPORT}) != 0) {
+    socket_.reset();
+  }
+  return socket_.has_value();
+}
+
+}  // namespace cni::portmap

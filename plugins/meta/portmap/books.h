@@ -1,0 +1,51 @@
+// The books: which attachment has which ports, of both families, under the lock of writers.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "holding.h"
+#include "native_hostports.h"
+#include "nftables/nftables_socket.h"
+#include "state/file_lock.h"
+
+namespace cni::portmap {
+
+// What one family of the host has, as it was and as it is to be.
+struct FamilyPlan {
+  inet::Family family;
+  std::vector<Holding> before;
+  std::vector<Holding> after;
+};
+
+// A kernel without nf_tables has none: nothing is listed, and nothing written down.
+class Books {
+ public:
+  enum class Use { kLook, kChange };
+
+  // A look takes the lock only if there is a table. Throws Busy.
+  explicit Books(Use use);
+
+  std::optional<nftables::Socket>& socket() { return socket_; }
+
+  // Only if there is a socket.
+  NativeHostports of(inet::Family family) { return {*socket_, family}; }
+
+  std::vector<Holding> list(inet::Family family);
+
+  // One transaction for both families. What `owner` has is repaired, too, if it is given. A kernel
+  // may have nf_tables, but not for IP: then there is no socket any more, unless a rule was meant
+  // for it, which is a SystemError.
+  void commit(const std::vector<FamilyPlan>& plans, const std::string& attempt,
+              const netfilter::Owner* owner = nullptr);
+
+ private:
+  bool put(const nftables::Batch& batch, const std::vector<FamilyPlan>& plans,
+           const std::string& attempt);
+
+  std::optional<nftables::Socket> socket_;
+  std::optional<state::FileLock> lock_;
+};
+
+}  // namespace cni::portmap

@@ -1,0 +1,27 @@
+// Chains of host ports in the stores of xtables rules that nothing is written down about: of the
+// reference suite, or from a time without nf_tables.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "holding.h"
+#include "netfilter/choose_store.h"
+#include "nftables/nftables_socket.h"
+#include "xtables_hostports.h"
+
+namespace cni::portmap {
+
+netfilter::StoreChoice choice_of(const xtables::Store& store);
+
+// The stores of xtables rules in which there are host ports at all. Reading a table takes the
+// longer the more rules others have in it.
+std::vector<std::unique_ptr<xtables::Store>> stores_with_hostports(
+    std::optional<nftables::Socket>& socket);
+
+// Those that none of `holdings` has.
+std::vector<ChainHolder> foreign_chains(xtables::Store& store, inet::Family family,
+                                        const std::vector<Holding>& holdings);
+
+}  // namespace cni::portmap
