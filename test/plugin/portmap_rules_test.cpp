@@ -290,7 +290,7 @@ TEST_CASE("ten thousand ports come and go in one transaction",
       GENERATE(PortmapStore::kNative, PortmapStore::kDialect, PortmapStore::kLegacy));
   MappedPod& pod = net.add_container(2);
   pod.result["ips"].erase(1);
-  const int step = GENERATE(0, 7);
+  const unsigned step = GENERATE(0U, 7U);
   std::vector<Json> mappings;
   for (unsigned port = 20000; port < 30000; ++port) {
     mappings.push_back(PortmapNetwork::mapping(port, port + step));

@@ -89,9 +89,7 @@ TEST_CASE("a type is a plain file name", "[delegation]") {
   directory.write("sub/x", "", 0755);
   const std::string path = directory / "sub";
   CHECK(refusal_of("", path).what() == std::string("no plugin name provided"));
-  for (const std::string type :
-       {"../x", "../sub/x", "/bin/sh", "sub/x", "x/", ".", "..", std::string("x\0y", 3).c_str()}) {
-    if (type == "x") continue;
+  for (const std::string type : {"../x", "../sub/x", "/bin/sh", "sub/x", "x/", ".", ".."}) {
     INFO(type);
     const Error error = refusal_of(type, path);
     CHECK(error.code() == Code::kInvalidConfig);
