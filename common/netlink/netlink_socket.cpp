@@ -165,37 +165,47 @@ void Socket::send(std::span<const std::byte> messages, const std::string& attemp
   }
 }
 
-Together Socket::receive(std::uint32_t first, std::uint32_t last,
-                         const std::function<bool(const Together&)>& complete,
-                         const std::string& attempt) {
-  Together together;
+bool Socket::read_datagrams(const DatagramReader& take, const std::string& attempt) {
+  bool lost = false;
   int flags = MSG_TRUNC;  // tell the true length even if the buffer is too small
-  while (!complete(together)) {
+  for (;;) {
     sockaddr_nl sender{};
     socklen_t sender_size = sizeof sender;
     const ssize_t size = ::recvfrom(fd(), buffer_.data(), buffer_.size(), flags,
                                     reinterpret_cast<sockaddr*>(&sender), &sender_size);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno == ENOBUFS) {
-      // What came before is still there to be read.
-      together.lost = true;
+      // The kernel had to drop an answer. Take what did arrive, lest it disturb the next attempt.
+      lost = true;
       flags |= MSG_DONTWAIT;
       continue;
     }
-    if (size < 0 && errno == EAGAIN) {
-      together.lost = true;
-      break;
-    }
+    if (size < 0 && errno == EAGAIN) return false;
     if (size < 0) throw KernelError(errno, attempt);
     const auto length = static_cast<std::size_t>(size);
     if (sender.nl_pid != 0) continue;  // not from the kernel
-    together.take(std::span(buffer_).first(std::min(length, buffer_.size())), first, last);
-    if (length > buffer_.size()) {
-      together.lost = true;
+    const bool is_whole = length <= buffer_.size();
+    const bool complete = take(std::span(buffer_).first(std::min(length, buffer_.size())));
+    if (!is_whole) {
+      lost = true;
       flags |= MSG_DONTWAIT;
       buffer_.resize(length);
     }
+    if (complete) return !lost;
   }
+}
+
+Together Socket::receive(std::uint32_t first, std::uint32_t last,
+                         const std::function<bool(const Together&)>& complete,
+                         const std::string& attempt) {
+  Together together;
+  const bool all_came = read_datagrams(
+      [&](std::span<const std::byte> datagram) {
+        together.take(datagram, first, last);
+        return complete(together);
+      },
+      attempt);
+  together.lost = together.lost || !all_came;
   return together;
 }
 
@@ -214,33 +224,13 @@ Reply Socket::exchange_once(Message& message, const std::string& attempt,
     reply.outcome.error_number = errno;
     return reply;
   }
-
-  int flags = MSG_TRUNC;  // tell the true length even if the buffer is too small
-  while (!reply.complete) {
-    sockaddr_nl sender{};
-    socklen_t sender_size = sizeof sender;
-    const ssize_t size = ::recvfrom(fd(), buffer_.data(), buffer_.size(), flags,
-                                    reinterpret_cast<sockaddr*>(&sender), &sender_size);
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0 && errno == ENOBUFS) {
-      // The kernel had to drop an answer. Take what did arrive, lest it disturb the next attempt.
-      reply.lost = true;
-      flags |= MSG_DONTWAIT;
-      continue;
-    }
-    if (size < 0 && errno == EAGAIN) {
-      reply.lost = true;
-      break;
-    }
-    if (size < 0) throw KernelError(errno, attempt);
-    const auto length = static_cast<std::size_t>(size);
-    if (sender.nl_pid != 0) continue;  // not from the kernel
-    reply.take(std::span(buffer_).first(std::min(length, buffer_.size())), sequence_);
-    if (length > buffer_.size()) {
-      reply.lost = true;
-      buffer_.resize(length);
-    }
-  }
+  const bool all_came = read_datagrams(
+      [&](std::span<const std::byte> datagram) {
+        reply.take(datagram, sequence_);
+        return reply.complete;
+      },
+      attempt);
+  reply.lost = reply.lost || !all_came;
   return reply;
 }
 

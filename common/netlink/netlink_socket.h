@@ -92,6 +92,10 @@ class Socket {
 
   explicit Socket(std::unique_ptr<nl_sock, Close> socket);
   Outcome exchange(Message& message, const std::string& attempt, const AnswerVisitor* visitor);
+  // Takes the kernel's datagrams until `take` has all it wants. False if some were lost, or cut off
+  // because they are longer than the buffer, and the rest that is there has been taken.
+  using DatagramReader = std::function<bool(std::span<const std::byte> datagram)>;
+  bool read_datagrams(const DatagramReader& take, const std::string& attempt);
   Reply exchange_once(Message& message, const std::string& attempt, const AnswerVisitor* visitor);
 
   std::unique_ptr<nl_sock, Close> socket_;

@@ -42,77 +42,80 @@ Verdict read_verdict(const nlmsghdr& header, std::span<const std::byte> payload)
   return verdict;
 }
 
-// Visits the messages of a datagram; nothing that does not fit its own length.
-template <typename Visit>
-void for_each_message(std::span<const std::byte> datagram, const Visit& visit) {
-  while (const auto header = Attributes::read_header<nlmsghdr>(datagram)) {
-    if (header->nlmsg_len < NLMSG_HDRLEN || header->nlmsg_len > datagram.size()) return;
-    if (!visit(*header, datagram.subspan(NLMSG_HDRLEN, header->nlmsg_len - NLMSG_HDRLEN))) return;
+// Signs of trouble among the messages of a datagram.
+struct Trouble {
+  bool lost = false;
+  bool interrupted = false;
+};
+
+// Visits the messages of a datagram with numbers from `first` to `last`, until one of the functions
+// returns false. Nothing that does not fit its own length is visited.
+template <typename TakeEnd, typename TakeAnswer>
+Trouble read_messages(std::span<const std::byte> datagram, std::uint32_t first, std::uint32_t last,
+                      const TakeEnd& take_end, const TakeAnswer& take_answer) {
+  Trouble trouble;
+  for (bool more = true; more;) {
+    const auto header = Attributes::read_header<nlmsghdr>(datagram);
+    if (!header || header->nlmsg_len < NLMSG_HDRLEN || header->nlmsg_len > datagram.size()) break;
+    const auto payload = datagram.subspan(NLMSG_HDRLEN, header->nlmsg_len - NLMSG_HDRLEN);
     datagram =
         datagram.subspan(std::min<std::size_t>(NLMSG_ALIGN(header->nlmsg_len), datagram.size()));
+    // Others belong to an attempt that was given up.
+    if (header->nlmsg_seq < first || header->nlmsg_seq > last) continue;
+    if ((header->nlmsg_flags & NLM_F_DUMP_INTR) != 0) trouble.interrupted = true;
+    switch (header->nlmsg_type) {
+      case NLMSG_NOOP:
+        break;
+      case NLMSG_OVERRUN:
+        trouble.lost = true;
+        break;
+      case NLMSG_ERROR:
+      case NLMSG_DONE:
+        more = take_end(header->nlmsg_seq, read_verdict(*header, payload));
+        break;
+      default:
+        more = take_answer(Answer{header->nlmsg_type, {payload.begin(), payload.end()}});
+    }
   }
+  return trouble;
 }
 
 }  // namespace
 
 void Together::take(std::span<const std::byte> datagram, std::uint32_t first, std::uint32_t last) {
-  for_each_message(datagram, [&](const nlmsghdr& header, std::span<const std::byte> payload) {
-    if (header.nlmsg_seq < first || header.nlmsg_seq > last) return true;
-    switch (header.nlmsg_type) {
-      case NLMSG_NOOP:
-        break;
-      case NLMSG_OVERRUN:
-        lost = true;
-        break;
-      case NLMSG_ERROR:
-      case NLMSG_DONE: {
-        Verdict verdict = read_verdict(header, payload);
-        ends.push_back({.sequence = header.nlmsg_seq,
-                        .error_number = verdict.error_number,
-                        .explanation = std::move(verdict.explanation)});
-        break;
-      }
-      default:
-        answers.push_back({header.nlmsg_type, {payload.begin(), payload.end()}});
-    }
+  const auto take_end = [&](std::uint32_t sequence, Verdict verdict) {
+    ends.push_back({.sequence = sequence,
+                    .error_number = verdict.error_number,
+                    .explanation = std::move(verdict.explanation)});
     return true;
-  });
+  };
+  const auto take_answer = [&](Answer answer) {
+    answers.push_back(std::move(answer));
+    return true;
+  };
+  const Trouble trouble = read_messages(datagram, first, last, take_end, take_answer);
+  lost = lost || trouble.lost;
 }
 
 void Reply::take(std::span<const std::byte> datagram, std::uint32_t sequence) {
-  for_each_message(datagram, [&](const nlmsghdr& header, std::span<const std::byte> payload) {
-    if (header.nlmsg_seq != sequence) return true;  // belongs to an attempt that was given up
-
-    if ((header.nlmsg_flags & NLM_F_DUMP_INTR) != 0) interrupted = true;
-    switch (header.nlmsg_type) {
-      case NLMSG_NOOP:
-        break;
-      case NLMSG_OVERRUN:
-        lost = true;
-        break;
-      case NLMSG_ERROR:
-      case NLMSG_DONE: {
-        Verdict verdict = read_verdict(header, payload);
-        outcome.error_number = verdict.error_number;
-        outcome.explanation = std::move(verdict.explanation);
-        complete = true;
-        return false;
-      }
-      default: {
-        Answer answer{header.nlmsg_type, {payload.begin(), payload.end()}};
-        if (visitor != nullptr) {
-          (*visitor)(answer);
-        } else {
-          outcome.answers.push_back(std::move(answer));
-        }
-        if (single) {
-          complete = true;
-          return false;
-        }
-      }
+  const auto take_end = [&](std::uint32_t /*sequence*/, Verdict verdict) {
+    outcome.error_number = verdict.error_number;
+    outcome.explanation = std::move(verdict.explanation);
+    complete = true;
+    return false;
+  };
+  const auto take_answer = [&](Answer answer) {
+    if (visitor != nullptr) {
+      (*visitor)(answer);
+    } else {
+      outcome.answers.push_back(std::move(answer));
     }
-    return true;
-  });
+    complete = complete || single;
+    return !single;
+  };
+  const Trouble trouble = read_messages(datagram, sequence, sequence, take_end, take_answer);
+  lost = lost || trouble.lost;
+  interrupted = interrupted || trouble.interrupted;
 }
 
 }  // namespace cni::netlink
