@@ -16,8 +16,6 @@
 namespace cni::xtables {
 namespace {
 
-constexpr std::size_t kLongestChain = 28;
-
 struct BuiltIn {
   std::string_view table;
   std::string_view chain;

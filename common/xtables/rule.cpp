@@ -19,7 +19,6 @@ namespace {
 
 // The kernel has room for one more each, the final NUL.
 constexpr std::size_t kLongestComment = 255;
-constexpr std::size_t kLongestChain = 28;
 constexpr std::size_t kLongestInterface = IFNAMSIZ - 1;
 
 // --- limits
@@ -109,7 +108,7 @@ void forget_if_all(std::optional<AddressMatch>& match) {
 }
 
 void forget_if_all(std::optional<PortRange>& ports) {
-  if (ports == PortRange{0, 0xffff}) ports.reset();
+  if (ports == kAllPorts) ports.reset();
 }
 
 // Without the matches.

@@ -5,6 +5,7 @@
 // and reads it back; what a foreign rule has beyond it makes the rule "not understood".
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -39,6 +40,9 @@ struct PortRange {
 
   friend bool operator==(const PortRange&, const PortRange&) = default;
 };
+
+// What excludes nothing.
+inline constexpr PortRange kAllPorts{.first = 0, .last = 0xffff};
 
 // -m comment; at most 255 bytes
 struct Comment {
@@ -77,7 +81,9 @@ struct Drop {
 struct Return {
   friend bool operator==(const Return&, const Return&) = default;
 };
-// -j CHAIN; at most 28 characters
+// Longer names of chains do not fit into a target (XT_EXTENSION_MAXNAMELEN with its NUL).
+inline constexpr std::size_t kLongestChain = 28;
+// -j CHAIN
 struct Jump {
   std::string chain;
   friend bool operator==(const Jump&, const Jump&) = default;
