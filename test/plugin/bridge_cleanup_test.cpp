@@ -1,4 +1,5 @@
-// STATUS, GC, containers that resist their removal, and the reference suite on the same node.
+// What STATUS and GC of bridge look at, containers that want to harm the host, and bridges of the
+// reference suite.
 #include <catch2/catch.hpp>
 
 #include "plugin/bridge_network.h"
@@ -6,253 +7,26 @@
 using Catch::Contains;
 using namespace cni::test;  // NOLINT(google-build-using-namespace)
 
-using Texts = std::vector<std::string>;
-
-namespace {
-
-PluginCall network_call(const BridgeNetwork& net, const std::string& verb,
-                        const Json& more = Json::object()) {
-  Json config = net.config;
-  config.update(more);
-  return {.plugin = "bridge",
-          .verb = verb,
-          .config = config.dump(),
-          .path = net.directory.path(),
-          .environment = {{"CNI_CONTAINERID", std::nullopt},
-                          {"CNI_NETNS", std::nullopt},
-                          {"CNI_IFNAME", std::nullopt}},
-          .host = net.host.path()};
-}
-
-PluginOutcome gc(const BridgeNetwork& net, const Json& valid) {
-  return run_plugin_binary(network_call(net, "GC", {{"cni.dev/valid-attachments", valid}}));
-}
-
-Json pair(const Attached& one) {
-  return {{"containerID", one.id}, {"ifname", one.ifname}};
-}
-
-bool is_there(const BridgeNetwork& net, const Attached& one) {
-  return net.host.has_link(port_name(one.result));
-}
-
-}  // namespace
-
-TEST_CASE("STATUS is fine when ADD would work, and changes nothing", "[bridge][status]") {
+TEST_CASE("STATUS of bridge says when the name of the bridge is taken", "[bridge][status]") {
   BridgeNetwork net;
-  const Snapshot before = net.snapshot();
-  const PluginOutcome outcome = run_plugin_binary(network_call(net, "STATUS"));
+  net.host.run("ip link add br0 type veth peer name other");
+  const PluginOutcome outcome = net.status();
   INFO(outcome.text());
-  CHECK(outcome.status == 0);
-  CHECK(outcome.out.empty());
-  CHECK(difference(before, net.snapshot()) == "");
-  CHECK(net.take_ipam_verbs() == Texts{"STATUS"});
-  CHECK(Json::parse(net.ipam.calls().at(0).input) == net.config);
-
-  net.add("c1");
-  CHECK(run_plugin_binary(network_call(net, "STATUS")).status == 0);
+  CHECK(outcome.code() == 50);
+  CHECK_THAT(outcome.message(), Contains("\"br0\" already exists but is not a bridge"));
 }
 
-TEST_CASE("STATUS says why ADD would not work", "[bridge][status]") {
+TEST_CASE("GC leaves the bridge", "[bridge][gc]") {
   BridgeNetwork net;
-  int code = 50;
-  std::string message;
-  SECTION("IPAM says so") {
-    net.ipam.reply("STATUS", {.out = R"({"code": 51, "msg": "no addresses left"})", .status = 1});
-    code = 51;
-    message = "no addresses left";
-  }
-  SECTION("IPAM is not installed") {
-    run_checked({.argv = {"rm", net.ipam.path()}});
-    code = 7;
-    message = "fake-ipam";
-  }
-  SECTION("the name of the bridge is taken") {
-    net.host.run("ip link add br0 type veth peer name other");
-    message = "\"br0\" already exists but is not a bridge";
-  }
-  SECTION("the configuration is wrong") {
-    net.config["mtu"] = -1;
-    code = 7;
-    message = "key \"mtu\" is -1";
-  }
-  SECTION("there is no way out to take the MTU from") {
-    net.config["mtu"] = "auto";
-    message = "default route";
-  }
-  const PluginOutcome outcome = run_plugin_binary(network_call(net, "STATUS"));
-  INFO(outcome.text());
-  CHECK(outcome.code() == code);
-  CHECK_THAT(outcome.message(), Contains(message));
-}
-
-TEST_CASE("STATUS does not look at CNI_ARGS, which are of no attachment", "[bridge][status]") {
-  BridgeNetwork net;
-  PluginCall call = network_call(net, "STATUS");
-  call.args = "rubbish";
-  const PluginOutcome outcome = run_plugin_binary(call);
-  INFO(outcome.text());
-  CHECK(outcome.status == 0);
-}
-
-TEST_CASE("GC removes what is of no valid attachment, by pairs", "[bridge][gc]") {
-  BridgeNetwork net;
-  net.give_by_number();
-  const Attached valid = net.add("c1");
-  Attached stale_name{.container = valid.container, .id = "c1", .ifname = "net1"};
+  const Attached one = net.add("c1");
   net.config["isGateway"] = false;
+  Attached other{.container = one.container, .id = "c1", .ifname = "net1"};
   net.give({{"ips", {{{"address", "10.1.2.66/24"}}}}});
-  net.add(stale_name);
-  net.config["isGateway"] = true;
-  net.give_by_number();
-  const Attached stale = net.add("c10");
-  net.config["name"] = "net2";
-  const Attached other_network = net.add("c11");
-  net.config["name"] = "net1";
-  net.host.run("ip link add vethffffffff type veth peer name stranger");
-  net.take_ipam_verbs();
-
-  const PluginOutcome outcome = gc(net, Json::array({pair(valid)}));
-  INFO(outcome.text());
-  CHECK(outcome.status == 0);
-  CHECK(outcome.out.empty());
-  CHECK(is_there(net, valid));
-  CHECK_FALSE(is_there(net, stale_name));
-  CHECK_FALSE(is_there(net, stale));
-  CHECK(is_there(net, other_network));
-  CHECK(net.host.has_link("vethffffffff"));
-  CHECK(net.run("CHECK", valid).status == 0);
-  CHECK(ping(*valid.container, "10.1.2.1"));
-
-  // IPAM has got the same request.
-  CHECK(net.take_ipam_verbs() == Texts{"GC", "CHECK"});
-  const auto calls = net.ipam.calls();
-  Json expected = net.config;
-  expected["cni.dev/valid-attachments"] = Json::array({pair(valid)});
-  CHECK(Json::parse(calls.at(calls.size() - 2).input) == expected);
-
-  const Snapshot once = net.snapshot();
-  CHECK(gc(net, Json::array({pair(valid)})).status == 0);
-  CHECK(difference(once, net.snapshot()) == "");
-  net.del(stale);
-}
-
-TEST_CASE("GC tells the interfaces of one container apart", "[bridge][gc]") {
-  BridgeNetwork net;
-  const Attached stale = net.add("c1");
-  net.give({{"ips", {{{"address", "10.1.2.6/24"}}}}});
-  Attached valid{.container = stale.container, .id = "c1", .ifname = "net1"};
-  net.add(valid);
-  CHECK(gc(net, Json::array({pair(valid)})).status == 0);
-  CHECK(is_there(net, valid));
-  CHECK_FALSE(is_there(net, stale));
-}
-
-TEST_CASE("GC without a list has no valid attachments", "[bridge][gc]") {
-  BridgeNetwork net;
-  const Attached one = net.add("c1");
-  SECTION("no key") {
-    CHECK(run_plugin_binary(network_call(net, "GC")).status == 0);
-  }
-  SECTION("an empty list") {
-    CHECK(gc(net, Json::array()).status == 0);
-  }
-  CHECK_FALSE(is_there(net, one));
+  net.add(other);
+  CHECK(net.gc(Json::array()).status == 0);
+  CHECK_FALSE(net.host.has_link(port_name(one.result)));
+  CHECK_FALSE(net.host.has_link(port_name(other.result)));
   CHECK(net.host.has_link("br0"));
-}
-
-TEST_CASE("GC knows the older name of the list", "[bridge][gc]") {
-  BridgeNetwork net;
-  net.give_by_number();
-  const Attached one = net.add("c1");
-  const Attached two = net.add("c2");
-  Json lists = {{"cni.dev/attachments", Json::array({pair(one)})}};
-  SECTION("alone") {}
-  SECTION("after the newer one") {
-    lists = {{"cni.dev/attachments", Json::array({pair(two)})},
-             {"cni.dev/valid-attachments", Json::array({pair(one)})}};
-  }
-  CHECK(run_plugin_binary(network_call(net, "GC", lists)).status == 0);
-  CHECK(is_there(net, one));
-  CHECK_FALSE(is_there(net, two));
-}
-
-TEST_CASE("GC needs no more than the name of the network", "[bridge][gc]") {
-  BridgeNetwork net;
-  const Attached one = net.add("c1");
-  net.config = {{"cniVersion", "1.1.0"}, {"name", "net1"}, {"type", "bridge"}, {"mtu", "rubbish"}};
-  CHECK(gc(net, Json::array()).status == 0);
-  CHECK_FALSE(is_there(net, one));
-}
-
-TEST_CASE("GC goes on after an error and tells it", "[bridge][gc]") {
-  BridgeNetwork net;
-  const Attached one = net.add("c1");
-  SECTION("of IPAM") {
-    net.ipam.reply("GC", {.out = R"({"code": 100, "msg": "disk is gone"})", .status = 1});
-    const PluginOutcome outcome = gc(net, Json::array());
-    CHECK(outcome.code() == 100);
-    CHECK(outcome.message() == "disk is gone");
-    CHECK_FALSE(is_there(net, one));
-  }
-  SECTION("of the list") {
-    const PluginOutcome outcome = gc(net, "rubbish");
-    CHECK(outcome.status == 1);
-    CHECK(is_there(net, one));
-  }
-}
-
-// What a container with all rights in its own namespace can do about its interface.
-TEST_CASE("DEL succeeds whatever the container has done", "[bridge][hostile]") {
-  BridgeNetwork net;
-  net.del(net.add("settle"));
-  const Snapshot before = net.snapshot();
-  const Attached one = net.add("c1");
-  const Namespace& inside = *one.container;
-  Namespace& other = net.host.add_container();
-  // Kernels before 6.2 rename a link only while it is down.
-  SECTION("renamed") {
-    inside.run("ip link set eth0 down");
-    inside.run("ip link set eth0 name evil");
-  }
-  SECTION("deleted") {
-    inside.run("ip link delete eth0");
-  }
-  SECTION("renamed and replaced by a bridge") {
-    inside.run("ip link set eth0 down");
-    inside.run("ip link set eth0 name evil");
-    inside.run("ip link add eth0 type bridge");
-  }
-  SECTION("renamed and replaced by another veth") {
-    inside.run("ip link set eth0 down");
-    inside.run("ip link set eth0 name evil");
-    inside.run("ip link add eth0 type veth peer name eth1");
-  }
-  SECTION("deleted and replaced by a bridge") {
-    inside.run("ip link delete eth0");
-    inside.run("ip link add eth0 type bridge");
-  }
-  SECTION("its name made an alternative name of another link") {
-    inside.run("ip link set eth0 down");
-    inside.run("ip link set eth0 name evil");
-    inside.run("ip link add b0 type bridge");
-    inside.run("ip link property add dev b0 altname eth0");
-  }
-  SECTION("moved to another namespace") {
-    inside.run("ip link set eth0 netns " + other.path());
-  }
-  SECTION("flushed and given other addresses") {
-    inside.run("ip address flush dev eth0");
-    inside.run("ip address add 10.1.2.1/24 dev eth0");
-  }
-  SECTION("put under a bridge of its own, with another alias") {
-    inside.run("ip link add b0 type bridge");
-    inside.run("ip link set eth0 master b0");
-    inside.run("ip link set eth0 alias rubbish");
-  }
-  for (int round = 0; round < 2; ++round) net.del(one);
-  CHECK(difference(before, net.snapshot()) == "");
-  CHECK_FALSE(inside.has_link("evil"));
 }
 
 TEST_CASE("what the container sends changes no address or route of the host", "[bridge][hostile]") {
@@ -291,41 +65,6 @@ for _ in range(3):
   CHECK(difference(before, Snapshot::take(net.host.path())) == "");
 }
 
-TEST_CASE("the reference suite takes over from us and we from it", "[bridge][reference]") {
-  constexpr const char* kReference = "/usr/lib/cni/bridge";
-  BridgeNetwork net;
-  net.config["cniVersion"] = "1.0.0";
-  net.give({{"cniVersion", "1.0.0"},
-            {"ips", {{{"address", "10.1.2.5/24"}, {"gateway", "10.1.2.1"}}}},
-            {"routes", {{{"dst", "0.0.0.0/0"}}}}});
-  net.del(net.add("settle"));
-  const Snapshot before = net.snapshot();
-  Attached one = net.attachment("c1");
-  const Snapshot container_before = Snapshot::take(one.container->path());
-  const auto reference = [&](const std::string& verb) {
-    PluginCall call = net.call(verb, one);
-    call.plugin = kReference;
-    PluginOutcome outcome = run_plugin_binary(call);
-    INFO(outcome.text());
-    REQUIRE(outcome.status == 0);
-    return outcome;
-  };
-  SECTION("their ADD, our CHECK and DEL") {
-    one.result = *reference("ADD").json;
-    const PluginOutcome check = net.run("CHECK", one);
-    INFO(check.text());
-    CHECK(check.status == 0);
-    net.del(one);
-  }
-  SECTION("our ADD, their CHECK and DEL") {
-    net.add(one);
-    reference("CHECK");
-    reference("DEL");
-  }
-  CHECK(difference(before, net.snapshot()) == "");
-  CHECK(difference(container_before, Snapshot::take(one.container->path())) == "");
-}
-
 TEST_CASE("a bridge that the reference suite made is adopted", "[bridge][reference]") {
   BridgeNetwork net;
   net.config["cniVersion"] = "1.0.0";
@@ -340,9 +79,6 @@ TEST_CASE("a bridge that the reference suite made is adopted", "[bridge][referen
   net.give({{"cniVersion", "1.0.0"}, {"ips", {{{"address", "10.1.2.6/24"}}}}});
   const Attached ours = net.add("c2");
   CHECK(ping(*ours.container, "10.1.2.5"));
-  for (const Attached* one : {&ours, &std::as_const(theirs)}) {
-    const PluginOutcome check = net.run("CHECK", *one);
-    INFO(check.text());
-    CHECK(check.status == 0);
-  }
+  net.check(ours);
+  net.check(theirs);
 }

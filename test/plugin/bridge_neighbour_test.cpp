@@ -60,22 +60,6 @@ TEST_CASE("the first packet to a reused address arrives", "[bridge][neighbour][i
   }
 }
 
-TEST_CASE("an address is at hand again and again", "[bridge][neighbour][ipv6]") {
-  BridgeNetwork net;
-  net.give_by_number();
-  const Attached other = net.add("c1");
-  int lost = 0;
-  for (int round = 0; round < 20; ++round) {
-    const Attached one = net.add("c2");
-    for (const std::string address : {"10.1.2.3", "fd00:1:2::3"}) {
-      lost += ping(net.host, address) ? 0 : 1;
-      lost += ping(*other.container, address) ? 0 : 1;
-    }
-    net.del(one);
-  }
-  CHECK(lost == 0);
-}
-
 TEST_CASE("after DEL the host has forgotten the container's MAC", "[bridge][neighbour][ipv6]") {
   BridgeNetwork net;
   net.give_by_number();
@@ -124,23 +108,6 @@ TEST_CASE("enabledad finds a duplicate in another container", "[bridge][ipv6]") 
       outcome.message() ==
       "failed to settle addresses for \"eth0\": link eth0 has address fd00:1:2::2/64 in DADFAILED "
       "state");
-}
-
-TEST_CASE("IPv6 is switched on where it is needed", "[bridge][ipv6]") {
-  BridgeNetwork net;
-  net.give_by_number();
-  Attached one = net.attachment("c1");
-  for (const Namespace* where :
-       {static_cast<const Namespace*>(&net.host), static_cast<const Namespace*>(one.container)}) {
-    set_sysctl(*where, "net/ipv6/conf/all/disable_ipv6", "1");
-    set_sysctl(*where, "net/ipv6/conf/default/disable_ipv6", "1");
-  }
-  net.add(one);
-  CHECK(sysctl(*one.container, "net/ipv6/conf/eth0/disable_ipv6") == "0");
-  CHECK(addresses(*one.container, "eth0") == Texts{"10.1.2.2/24", "fd00:1:2::2/64"});
-  CHECK(addresses(net.host, "br0") == Texts{"10.1.2.1/24", "fd00:1:2::1/64"});
-  CHECK(ping(*one.container, "fd00:1:2::1"));
-  CHECK(net.run("CHECK", one).status == 0);
 }
 
 TEST_CASE("IPv6 stays off where it is not needed", "[bridge][ipv6]") {

@@ -52,16 +52,6 @@ TEST_CASE("the container's MAC comes from the most special place", "[bridge]") {
   CHECK(link(*one.container, "eth0")["address"] == expected);
 }
 
-TEST_CASE("DNS of the configuration replaces that of IPAM, unchanged", "[bridge]") {
-  BridgeNetwork net;
-  net.give({{"ips", {{{"address", "10.1.2.5/24"}}}}, {"dns", {{"nameservers", {"10.1.2.2"}}}}});
-  CHECK(net.add("c1").result["dns"] == Json{{"nameservers", {"10.1.2.2"}}});
-  net.config["dns"] = {{"nameservers", {"9.9.9.9", "1.1.1.1", "9.9.9.9"}},
-                       {"search", {"b", "a"}},
-                       {"options", {"ndots:5", "ndots:5"}}};
-  CHECK(net.add("c2").result["dns"] == net.config["dns"]);
-}
-
 TEST_CASE("an MTU is set on both ends", "[bridge]") {
   BridgeNetwork net;
   net.config["mtu"] = 1400;
@@ -159,18 +149,6 @@ TEST_CASE("without isGateway the host has no address on the bridge", "[bridge]")
   const Attached one = net.add("c1");
   CHECK(addresses(net.host, "br0").empty());
   CHECK(addresses(*one.container, "eth0") == Texts{"10.1.2.5/24"});
-}
-
-TEST_CASE("isGateway turns forwarding on for the families it has", "[bridge][ipv6]") {
-  BridgeNetwork net;
-  set_sysctl(net.host, "net/ipv4/ip_forward", "0");
-  set_sysctl(net.host, "net/ipv6/conf/all/forwarding", "0");
-  net.add("c1");
-  CHECK(sysctl(net.host, "net/ipv4/ip_forward") == "1");
-  CHECK(sysctl(net.host, "net/ipv6/conf/all/forwarding") == "0");
-  net.give({{"ips", {{{"address", "fd00:1:2::6/64"}}}}});
-  net.add("c2");
-  CHECK(sysctl(net.host, "net/ipv6/conf/all/forwarding") == "1");
 }
 
 TEST_CASE("isGateway fills in a missing gateway", "[bridge][ipv6]") {

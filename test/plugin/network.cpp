@@ -35,6 +35,14 @@ void Network::give(Json answer) {
   ipam.reply("ADD", {.out = answer.dump()});
 }
 
+void Network::give_dual_stack(const std::string& cni_version) {
+  give({{"cniVersion", cni_version},
+        {"ips",
+         {{{"address", "10.1.2.5/24"}, {"gateway", "10.1.2.1"}},
+          {{"address", "fd00:1:2::5/64"}, {"gateway", "fd00:1:2::1"}}}},
+        {"routes", {{{"dst", "0.0.0.0/0"}}, {{"dst", "::/0"}}}}});
+}
+
 void Network::give_by_number() {
   ipam.reply("ADD", {.before = kAddressesByNumber});
 }
@@ -101,12 +109,57 @@ void Network::del(const Attached& attached) const {
   CHECK(outcome.out.empty());
 }
 
+void Network::check(const Attached& attached) const {
+  const PluginOutcome outcome = run("CHECK", attached);
+  INFO(outcome.text());
+  CHECK(outcome.status == 0);
+  CHECK(outcome.out.empty());
+}
+
+void Network::check_reach(const Attached& attached) const {
+  for (const Json& ip : attached.result.at("ips")) {
+    const std::string cidr = ip.at("address");
+    const std::string address = cidr.substr(0, cidr.find('/'));
+    INFO(address);
+    CHECK(ping(host, address));
+    const std::string gateway = ip.at("gateway");
+    CHECK(ping(*attached.container,
+               gateway.starts_with("fe80") ? gateway + "%" + attached.ifname : gateway));
+  }
+}
+
+PluginCall Network::call_for_network(const std::string& verb, const Json& more) const {
+  Json with_more = config;
+  with_more.update(more);
+  return {.plugin = plugin,
+          .verb = verb,
+          .config = with_more.dump(),
+          .path = directory.path(),
+          .environment = {{"CNI_CONTAINERID", std::nullopt},
+                          {"CNI_NETNS", std::nullopt},
+                          {"CNI_IFNAME", std::nullopt}},
+          .host = host.path()};
+}
+
+PluginOutcome Network::gc(const Json& valid) const {
+  return run_plugin_binary(call_for_network("GC", {{"cni.dev/valid-attachments", valid}}));
+}
+
 Snapshot Network::snapshot() const {
   return Snapshot::take(host.path(), {"/var/lib/cni"});
 }
 
+Json attachment_of(const Attached& attached) {
+  return {{"containerID", attached.id}, {"ifname", attached.ifname}};
+}
+
 std::string port_name(const Json& result) {
   return result.at("interfaces").at(1).at("name");
+}
+
+std::string host_end(const Json& result) {
+  const Json& interfaces = result.at("interfaces");
+  return interfaces.at(interfaces.size() - 2).at("name");
 }
 
 Json link(const Namespace& where, const std::string& name) {

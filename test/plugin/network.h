@@ -38,6 +38,8 @@ class Network {
 
   // What IPAM answers to ADD from now on. cniVersion is 1.1.0 if it is not given.
   void give(Json answer);
+  // One address of each family with gateways, and default routes.
+  void give_dual_stack(const std::string& cni_version = "1.1.0");
   // From now on container "c<n>" gets 10.1.2.<n+1> and fd00:1:2::<n+1>, so that calls may run at
   // the same time.
   void give_by_number();
@@ -64,6 +66,18 @@ class Network {
   // DEL has to succeed and to say nothing.
   void del(const Attached& attached) const;
 
+  // CHECK has to succeed and to say nothing.
+  void check(const Attached& attached) const;
+
+  // Every way between host and container takes a packet.
+  void check_reach(const Attached& attached) const;
+
+  // STATUS or GC, which are about no container, with `more` keys.
+  PluginCall call_for_network(const std::string& verb, const Json& more = Json::object()) const;
+  PluginOutcome status() const { return run_plugin_binary(call_for_network("STATUS")); }
+  // With `valid` as the list of valid attachments.
+  PluginOutcome gc(const Json& valid) const;
+
   // Of the host and of the state directories.
   Snapshot snapshot() const;
 
@@ -71,8 +85,13 @@ class Network {
   std::size_t seen_calls_ = 0;
 };
 
-// The host end of the veth pair, as the result tells it.
+// An element of cni.dev/valid-attachments.
+Json attachment_of(const Attached& attached);
+
+// The host end of the veth pair, as the result of bridge tells it.
 std::string port_name(const Json& result);
+// The same for any plugin that makes one: it comes before the container's.
+std::string host_end(const Json& result);
 
 // One link as `ip -d -j link` shows it.
 Json link(const Namespace& where, const std::string& name);

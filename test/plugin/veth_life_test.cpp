@@ -29,26 +29,6 @@ std::set<std::string> routes(const Namespace& where, const std::string& argument
   return lines;
 }
 
-// Every way between host and container, each with one packet.
-void check_reach(const VethNetwork& net, const Attached& attached) {
-  for (const Json& ip : attached.result.at("ips")) {
-    const std::string cidr = ip.at("address");
-    const std::string address = cidr.substr(0, cidr.find('/'));
-    INFO(address);
-    CHECK(ping(net.host, address));
-    const std::string gateway = ip.at("gateway");
-    CHECK(ping(*attached.container,
-               gateway.starts_with("fe80") ? gateway + "%" + attached.ifname : gateway));
-  }
-}
-
-void check_passes(const VethNetwork& net, const Attached& attached) {
-  const PluginOutcome check = net.run("CHECK", attached);
-  INFO(check.text());
-  CHECK(check.status == 0);
-  CHECK(check.out.empty());
-}
-
 }  // namespace
 
 TEST_CASE("ADD joins the container to the host and says what it did", "[veth][ipv6]") {
@@ -65,7 +45,7 @@ TEST_CASE("ADD joins the container to the host and says what it did", "[veth][ip
             {"dns", {{"nameservers", {"10.1.2.2"}}, {"search", {"b", "a"}}}}});
   net.args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=db-0";
   const Attached one = net.add("c1");
-  check_reach(net, one);  // at once, before anything else
+  net.check_reach(one);  // at once, before anything else
   const Json& result = one.result;
 
   CHECK(result["cniVersion"] == "1.1.0");
@@ -115,7 +95,7 @@ TEST_CASE("ADD joins the container to the host and says what it did", "[veth][ip
   const FakePlugin::Call call = net.ipam.calls().at(0);
   CHECK(Json::parse(call.input) == net.config);
   CHECK(call.environment.at("CNI_CONTAINERID") == "c1");
-  check_passes(net, one);
+  net.check(one);
 }
 
 TEST_CASE("containers reach each other through the host at once", "[veth][ipv6]") {
@@ -125,67 +105,6 @@ TEST_CASE("containers reach each other through the host at once", "[veth][ipv6]"
   const Attached two = net.add("c2");
   for (const char* address : {"10.1.2.3", "fd00:1:2::3"}) CHECK(ping(*one.container, address));
   for (const char* address : {"10.1.2.2", "fd00:1:2::2"}) CHECK(ping(*two.container, address));
-}
-
-TEST_CASE("an attachment by veth goes through all verbs and leaves nothing", "[veth][ipv6]") {
-  VethNetwork net;
-  net.give_by_number();
-  const Attached neighbour = net.add("c7");
-  net.give_dual_stack();
-  net.take_ipam_verbs();
-  const Snapshot before = net.snapshot();
-
-  Attached one = net.attachment("c1");
-  // A link-local address of the kernel's would come at some later time.
-  set_sysctl(*one.container, "net/ipv6/conf/default/addr_gen_mode", "1");
-  const Snapshot container_before = Snapshot::take(one.container->path());
-  net.add(one);
-  const Snapshot during = net.snapshot();
-  const Snapshot container_during = Snapshot::take(one.container->path());
-  for (int round = 0; round < 2; ++round) check_passes(net, one);
-  CHECK(difference(during, net.snapshot()) == "");
-  CHECK(difference(container_during, Snapshot::take(one.container->path())) == "");
-  for (int round = 0; round < 3; ++round) net.del(one);
-  CHECK(difference(before, net.snapshot()) == "");
-  CHECK(difference(container_before, Snapshot::take(one.container->path())) == "");
-  CHECK(net.take_ipam_verbs() == Texts{"ADD", "CHECK", "CHECK", "DEL", "DEL", "DEL"});
-  check_passes(net, neighbour);
-  check_reach(net, neighbour);
-
-  net.add(one);
-  net.del(one);
-}
-
-TEST_CASE("results of veth have the shape of the asked spec version", "[veth][ipv6]") {
-  VethNetwork net;
-  net.give_dual_stack();
-  const std::string version =
-      GENERATE("", "0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0");
-  INFO(version);
-  net.config["cniVersion"] = version;
-  const Attached one = net.add("c1");
-  const Json& result = one.result;
-  CHECK(result["cniVersion"] == (version.empty() ? "0.1.0" : version));
-  if (version < "0.3.0") {
-    CHECK(result["ip4"] == Json{{"ip", "10.1.2.5/24"},
-                                {"gateway", "10.1.2.1"},
-                                {"routes", {{{"dst", "0.0.0.0/0"}}}}});
-    CHECK(result["ip6"] == Json{{"ip", "fd00:1:2::5/64"},
-                                {"gateway", "fd00:1:2::1"},
-                                {"routes", {{{"dst", "::/0"}}}}});
-    CHECK_FALSE(result.contains("interfaces"));
-  } else {
-    CHECK(result["interfaces"].size() == 2);
-    CHECK(result["interfaces"][1].contains("mtu") == (version == "1.1.0"));
-    CHECK(result["interfaces"][1]["sandbox"] == one.container->path());
-    CHECK_FALSE(result["interfaces"][0].contains("sandbox"));
-    CHECK(result["ips"][0].contains("version") == (version < "1.0.0"));
-    CHECK(result["ips"][1]["interface"] == 1);
-    CHECK(result["routes"].size() == 2);
-  }
-  if (version >= "0.4.0") check_passes(net, one);
-  net.del(one);
-  CHECK_FALSE(one.container->has_link("eth0"));
 }
 
 // What these addresses have in common: the network they are of is no help.
@@ -231,9 +150,9 @@ TEST_CASE("addresses of every kind work from the first packet on", "[veth][ipv6]
   }
   net.give({{"ips", ips}, {"routes", {{{"dst", "0.0.0.0/0"}}, {{"dst", "::/0"}}}}});
   const Attached one = net.add("c1");
-  check_reach(net, one);
+  net.check_reach(one);
   CHECK(addresses(net.host, host_end(one.result)) == on_host);
-  check_passes(net, one);
+  net.check(one);
 
   // The others in the network are behind the gateway.
   net.give({{"ips",
@@ -254,18 +173,18 @@ TEST_CASE("addresses without a gateway get a link-local one", "[veth][ipv6]") {
   CHECK(one.result["ips"] ==
         Json{{{"address", "10.1.2.5/24"}, {"gateway", "169.254.1.1"}, {"interface", 1}},
              {{"address", "fd00:1:2::5/64"}, {"gateway", "fe80::1"}, {"interface", 1}}});
-  check_reach(net, one);
+  net.check_reach(one);
   CHECK_THAT(one.container->run("ip route show default"), Contains("via 169.254.1.1 dev eth0"));
   CHECK_THAT(one.container->run("ip -6 route show default"), Contains("via fe80::1 dev eth0"));
   CHECK_THAT(net.host.run("ip -6 address show dev " + host_end(one.result)),
              Contains("inet6 fe80::1/128 scope link nodad"));
-  check_passes(net, one);
+  net.check(one);
   // On every host end.
   const Json routes = {{{"dst", "0.0.0.0/0"}}, {{"dst", "::/0"}}};
   net.give({{"ips", {{{"address", "10.1.2.6/32"}}, {{"address", "fd00:1:2::6/128"}}}},
             {"routes", routes}});
   const Attached two = net.add("c2");
-  check_reach(net, two);
+  net.check_reach(two);
   CHECK(ping(*one.container, "10.1.2.6"));
   CHECK(ping(*one.container, "fd00:1:2::6"));
   const Snapshot before = net.snapshot();
@@ -295,27 +214,7 @@ TEST_CASE("the MTU is set on both ends of the pair", "[veth]") {
   CHECK(link(*one.container, "eth0")["mtu"] == expected);
   CHECK(link(net.host, host_end(one.result))["mtu"] == expected);
   CHECK(one.result["interfaces"][1]["mtu"] == expected);
-  check_passes(net, one);
-}
-
-TEST_CASE("DNS of the veth configuration replaces that of IPAM, unchanged", "[veth]") {
-  VethNetwork net;
-  net.give({{"ips", {{{"address", "10.1.2.5/24"}, {"gateway", "10.1.2.1"}}}},
-            {"dns", {{"nameservers", {"10.1.2.2"}}}}});
-  net.config["dns"] = {{"nameservers", {"9.9.9.9", "1.1.1.1"}}, {"search", {"b", "a"}}};
-  CHECK(net.add("c1").result["dns"] == net.config["dns"]);
-}
-
-TEST_CASE("veth turns forwarding on for the families it has", "[veth][ipv6]") {
-  VethNetwork net;
-  set_sysctl(net.host, "net/ipv4/ip_forward", "0");
-  set_sysctl(net.host, "net/ipv6/conf/all/forwarding", "0");
-  net.add("c1");
-  CHECK(sysctl(net.host, "net/ipv4/ip_forward") == "1");
-  CHECK(sysctl(net.host, "net/ipv6/conf/all/forwarding") == "0");
-  net.give({{"ips", {{{"address", "fd00:1:2::6/64"}}}}});
-  net.add("c2");
-  CHECK(sysctl(net.host, "net/ipv6/conf/all/forwarding") == "1");
+  net.check(one);
 }
 
 TEST_CASE("CNI_ARGS of any kind do not disturb veth", "[veth]") {
@@ -335,136 +234,20 @@ TEST_CASE("a container may be attached twice by veth", "[veth][ipv6]") {
               {{"address", "fd00:1:2::6/64"}, {"gateway", "fd00:1:2::1"}}}}});
   net.add(second);
   CHECK(host_end(first.result) != host_end(second.result));
-  check_passes(net, first);
-  check_passes(net, second);
+  net.check(first);
+  net.check(second);
   net.del(second);
   CHECK_FALSE(first.container->has_link("net1"));
-  check_passes(net, first);
-  check_reach(net, first);
+  net.check(first);
+  net.check_reach(first);
 }
 
-TEST_CASE("IPv6 is switched on where veth needs it", "[veth][ipv6]") {
+TEST_CASE("DEL of veth works by the other name", "[veth]") {
   VethNetwork net;
-  net.give_dual_stack();
-  Attached one = net.attachment("c1");
-  for (const Namespace* where :
-       {static_cast<const Namespace*>(&net.host), static_cast<const Namespace*>(one.container)}) {
-    set_sysctl(*where, "net/ipv6/conf/all/disable_ipv6", "1");
-    set_sysctl(*where, "net/ipv6/conf/default/disable_ipv6", "1");
-  }
-  net.add(one);
-  check_reach(net, one);
-  check_passes(net, one);
-}
-
-TEST_CASE("an address is at hand again and again by veth", "[veth][ipv6]") {
-  VethNetwork net;
-  net.give_by_number();
-  const Attached other = net.add("c1");
-  int lost = 0;
-  for (int round = 0; round < 20; ++round) {
-    const Attached one = net.add("c2");
-    for (const std::string address : {"10.1.2.3", "fd00:1:2::3"}) {
-      lost += ping(net.host, address) ? 0 : 1;
-      lost += ping(*other.container, address) ? 0 : 1;
-    }
-    net.del(one);
-  }
-  CHECK(lost == 0);
-}
-
-// Each of these is a way in which runtimes call DEL. All have to clean the host.
-TEST_CASE("DEL of veth removes everything whatever it is told", "[veth][ipv6]") {
-  VethNetwork net;
-  net.give_dual_stack();
   const Snapshot before = net.snapshot();
   const Attached one = net.add("c1");
-  const std::string veth = host_end(one.result);
-  PluginCall call = net.call("DEL", one);
-  int expected_status = 0;
-  bool asks_ipam = true;
-  Json config = Json::parse(call.config);
-
-  SECTION("no CNI_NETNS, while something else keeps the namespace") {
-    call.netns = "";
-  }
-  SECTION("CNI_NETNS unset") {
-    call.environment["CNI_NETNS"] = std::nullopt;
-  }
-  SECTION("the path of the namespace is gone, something else keeps the namespace") {
-    call.netns = "/run/netns/no-such";
-  }
-  SECTION("the namespace is gone") {
-    one.container->remove();
-  }
-  SECTION("the path is a regular file") {
-    call.netns = net.directory.write("file", "");
-  }
-  SECTION("CNI_NETNS is the plugin's own") {
-    call.netns = net.host.path();
-    expected_status = 1;
-  }
-  SECTION("no prevResult") {
-    config.erase("prevResult");
-  }
-  SECTION("a prevResult that cannot be read") {
-    config["prevResult"] = {{"cniVersion", "1.1.0"}, {"ips", {{{"address", "rubbish"}}}}};
-  }
-  SECTION("another network name and other values") {
-    config["name"] = "renamed";
-    config["mtu"] = -1;
-    config["dns"] = "rubbish";
-    call.netns = "";
-  }
-  SECTION("no IPAM any more") {
-    config.erase("ipam");
-    asks_ipam = false;
-  }
-  SECTION("an older spec version") {
-    config["cniVersion"] = "0.2.0";
-    config.erase("prevResult");
-  }
-  SECTION("the interface is gone already") {
-    one.container->run("ip link delete eth0");
-  }
-  SECTION("the host end is gone already") {
-    net.host.run("ip link delete " + veth);
-  }
-  SECTION("by the other name") {
-    call.plugin = "ptp";
-    config["type"] = "ptp";
-  }
-
-  call.config = config.dump();
-  for (int round = 0; round < 2; ++round) {
-    const PluginOutcome outcome = run_plugin_binary(call);
-    INFO(outcome.text());
-    CHECK(outcome.status == expected_status);
-    if (expected_status == 0) {
-      CHECK(outcome.out.empty());
-    } else {
-      CHECK(outcome.code() == 8);
-    }
-    CHECK_FALSE(net.host.has_link(veth));
-  }
-  CHECK(net.take_ipam_verbs() == (asks_ipam ? Texts{"ADD", "DEL", "DEL"} : Texts{"ADD"}));
+  net.config["type"] = net.plugin = "ptp";
+  for (int round = 0; round < 2; ++round) net.del(one);
+  CHECK(net.take_ipam_verbs() == Texts{"ADD", "DEL", "DEL"});
   CHECK(difference(before, net.snapshot()) == "");
-}
-
-TEST_CASE("veth releases the address after the link is gone", "[veth]") {
-  VethNetwork net;
-  const Attached one = net.add("c1");
-  net.ipam.reply("DEL", {.before = "ip link show >'" + (net.directory / "links") + "'"});
-  net.del(one);
-  CHECK_THAT(read_whole_file(net.directory / "links"), !Contains(host_end(one.result)));
-}
-
-TEST_CASE("DEL of veth goes on after IPAM has failed, and says so", "[veth]") {
-  VethNetwork net;
-  const Attached one = net.add("c1");
-  net.ipam.reply("DEL", {.out = R"({"code": 11, "msg": "not now"})", .status = 1});
-  const PluginOutcome outcome = net.run("DEL", one);
-  CHECK(outcome.code() == 11);
-  CHECK_THAT(outcome.message(), Contains("not now"));
-  CHECK_FALSE(net.host.has_link(host_end(one.result)));
 }
