@@ -12,25 +12,6 @@ using namespace cni::test;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
-// Calls `check` for every store that this host has.
-void in_every_store(const std::function<void(Store)>& check) {
-  SECTION("native") {
-    check(Store::kNative);
-  }
-  SECTION("iptables-nft") {
-    check(Store::kIptablesNft);
-  }
-  SECTION("iptables-legacy") {
-    check(Store::kIptablesLegacy);
-  }
-}
-
-// In the stores of xtables the built-in chains stay for good, so they come before the snapshot.
-void settle(const MasqueradeNetwork& network, const Pod& pod) {
-  network.succeed("ADD", pod);
-  network.succeed("DEL", pod);
-}
-
 std::string seen_as(const Family& family, const Pod& pod) {
   return "lan saw " + pod.address(family);
 }
@@ -63,10 +44,7 @@ std::ptrdiff_t traces(const MasqueradeNetwork& network, const std::string& text)
 
 TEST_CASE("DEL of masquerade needs nothing but who it was",
           "[masquerade][bridge][veth][nftables][iptables-nft][iptables-legacy][ipv6]") {
-  in_every_store([](Store store) {
-    MasqueradeNetwork network(store);
-    Pod& pod = network.add_pod("pod");
-    settle(network, pod);
+  with_pod_in_every_store([](MasqueradeNetwork& network, Pod& pod) {
     const Snapshot before = network.snapshot();
     using Change = std::function<void(PluginCall&)>;
     const auto with_config = [&](const Json& keys) -> Change {
@@ -88,11 +66,11 @@ TEST_CASE("DEL of masquerade needs nothing but who it was",
         {"with keys that cannot be read",
          with_config({{"masquerade", 5}, {"snat", "x"}, {"backend", "y"}})},
         {"with another backend",
-         with_config({{"backend", store == Store::kNative ? "iptables" : "nftables"}})},
+         with_config({{"backend", network.net.store == Store::kNative ? "iptables" : "nftables"}})},
         {"without a PATH", [](PluginCall& call) { call.environment["PATH"] = ""; }},
     };
     for (const auto& [name, change] : changes) {
-      INFO(name_of(store) << ": " << name);
+      INFO(name);
       network.succeed("ADD", pod);
       CHECK(network.seen(pod, kIpv4.lan) == kSeenAsHost4);
       PluginCall call = network.call("DEL", pod);
@@ -122,17 +100,13 @@ TEST_CASE("nothing is made for a container that masquerade never saw",
 
 TEST_CASE("an address that moved stays masqueraded when its old owner goes",
           "[masquerade][bridge][veth][nftables][iptables-nft][iptables-legacy][ipv6]") {
-  in_every_store([](Store store) {
-    INFO(name_of(store));
-    MasqueradeNetwork network(store);
-    Pod& pod = network.add_pod("pod");
-    settle(network, pod);
+  with_pod_in_every_store([](MasqueradeNetwork& network, Pod& pod) {
     const Snapshot before = network.snapshot();
     Pod old = pod;
     old.id = "old";
     network.succeed("ADD", old);
     network.succeed("ADD", pod);
-    CHECK(traces(network, "old") <= (store == Store::kNative ? 2 : 0));
+    CHECK(traces(network, "old") <= (network.net.store == Store::kNative ? 2 : 0));
     for (int round = 0; round < 2; ++round) {
       network.succeed("DEL", old);
       CHECK(network.seen(pod, kIpv4.lan) == kSeenAsHost4);
@@ -147,11 +121,7 @@ TEST_CASE("an address that moved stays masqueraded when its old owner goes",
 
 TEST_CASE("other settings take the place of earlier ones",
           "[masquerade][bridge][veth][nftables][iptables-nft][iptables-legacy]") {
-  in_every_store([](Store store) {
-    INFO(name_of(store));
-    MasqueradeNetwork network(store);
-    Pod& pod = network.add_pod("pod");
-    settle(network, pod);
+  with_pod_in_every_store([](MasqueradeNetwork& network, Pod& pod) {
     const Snapshot before = network.snapshot();
     network.succeed("ADD", pod);
     const auto plain = rules_of(network.snapshot());
@@ -173,10 +143,7 @@ TEST_CASE("other settings take the place of earlier ones",
 
 TEST_CASE("CHECK of masquerade notices what is gone",
           "[masquerade][bridge][veth][nftables][iptables-nft][iptables-legacy][ipv6]") {
-  in_every_store([](Store store) {
-    INFO(name_of(store));
-    MasqueradeNetwork network(store);
-    Pod& pod = network.add_pod("pod");
+  with_pod_in_every_store([](MasqueradeNetwork& network, Pod& pod) {
     network.succeed("ADD", pod);
     network.succeed("CHECK", pod);
     const auto check_fails = [&](const std::string& words) {
@@ -187,7 +154,7 @@ TEST_CASE("CHECK of masquerade notices what is gone",
       network.succeed("ADD", pod);
       network.succeed("CHECK", pod);
     };
-    if (store == Store::kNative) {
+    if (network.net.store == Store::kNative) {
       const Namespace& host = network.net.host;
       host.run("nft flush ruleset");
       check_fails("is not masqueraded");
@@ -197,7 +164,7 @@ TEST_CASE("CHECK of masquerade notices what is gone",
       check_fails("chain \"postrouting\" of the nf_tables table ip6 plumb_masquerade");
       return;
     }
-    const Store flavour = store;
+    const Store flavour = network.net.store;
     network.net.iptables(flavour, kIpv4, "-t nat -F POSTROUTING");
     check_fails("-A POSTROUTING -s " + pod.address(kIpv4) + "/32");
     network.net.iptables(flavour, kIpv6, "-t nat -F POSTROUTING");
@@ -208,95 +175,6 @@ TEST_CASE("CHECK of masquerade notices what is gone",
     network.net.iptables(flavour, kIpv6, "-t nat -X");
     check_fails("is not masqueraded");
   });
-}
-
-TEST_CASE("a source address that the host does not have is refused",
-          "[masquerade][bridge][veth][nftables]") {
-  MasqueradeNetwork network(Store::kNative);
-  Pod& pod = network.add_pod("pod");
-  const Snapshot before = network.snapshot();
-  const auto check_refused = [&](const Json& snat, const std::string& words) {
-    network.config["snat"] = snat;
-    const PluginOutcome outcome = network.run("ADD", pod);
-    INFO(outcome.text());
-    CHECK(outcome.code() == 7);
-    CHECK_THAT(outcome.message(), Contains(words));
-    const PluginOutcome status = network.run_for_network("STATUS");
-    CHECK(status.code() == 50);
-    CHECK_THAT(status.message(), Contains(words));
-    CHECK(difference(before, network.snapshot()) == "");
-  };
-  check_refused({{"ipv4", "192.0.2.99"}}, "does not have the address 192.0.2.99");
-  check_refused({{"ipv4", "192.0.2.99"}}, R"(key "snat.ipv4" is "192.0.2.99")");
-  check_refused({{"ipv4", "192.0.2.10-192.0.2.11"}}, "does not have the address 192.0.2.10");
-  check_refused({{"ipv4", "192.0.2.11-192.0.2.13"}}, "does not have the address 192.0.2.12");
-  check_refused({{"ipv6", "2001:db8:1::1-2001:db8:1::11"}},
-                "does not have the address 2001:db8:1::2");
-
-  network.config["snat"] = {{"ipv4", kIpv4.other_host}};
-  network.succeed("ADD", pod);
-  network.net.host.run("ip address delete 192.0.2.11/24 dev up0");
-  const PluginOutcome check = network.run("CHECK", pod);
-  CHECK_THAT(check.message(), Contains("does not have the address 192.0.2.11"));
-}
-
-TEST_CASE("a failed ADD of masquerade leaves nothing",
-          "[masquerade][bridge][veth][nftables][iptables-nft][iptables-legacy]") {
-  in_every_store([](Store store) {
-    INFO(name_of(store));
-    MasqueradeNetwork network(store);
-    Pod& pod = network.add_pod("pod");
-    settle(network, pod);
-    Pod& other = network.add_pod("other");
-    const bool with_other = GENERATE(false, true);
-    if (with_other) network.succeed("ADD", other);
-    const Snapshot before = network.snapshot();
-    PluginCall call = network.call("ADD", pod);
-    call.stdout_path = "/dev/full";
-    const PluginOutcome outcome = run_plugin_binary(call);
-    INFO(outcome.text());
-    CHECK(outcome.status == 1);
-    CHECK(difference(before, network.snapshot()) == "");
-  });
-}
-
-TEST_CASE("what masquerade refuses before it does anything",
-          "[masquerade][bridge][veth][nftables][iptables-nft]") {
-  MasqueradeNetwork network(Store::kNative);
-  Pod& pod = network.add_pod("pod");
-  const Snapshot before = network.snapshot();
-  int code = 7;
-  std::string words;
-  PluginCall call = network.call("ADD", pod);
-  Json config = Json::parse(call.config);
-  SECTION("no result") {
-    config.erase("prevResult");
-    words = "Required prevResult missing";
-  }
-  SECTION("a network that is none") {
-    config["nonMasqueradeCIDRs"] = {"10.0.0.0/33"};
-    words = R"(key "nonMasqueradeCIDRs[0]" is "10.0.0.0/33")";
-  }
-  SECTION("a backend that is none") {
-    config["backend"] = "ebtables";
-    words = R"(key "backend" is "ebtables")";
-  }
-  SECTION("dropInvalid among the rules of iptables") {
-    config["backend"] = "iptables";
-    config["dropInvalid"] = true;
-    words = "needs the backend nftables";
-  }
-  SECTION("a namespace that is none") {
-    call.netns = "/run/netns/gone";
-    code = 8;
-    words = "/run/netns/gone";
-  }
-  call.config = config.dump();
-  const PluginOutcome outcome = run_plugin_binary(call);
-  INFO(outcome.text());
-  CHECK(outcome.code() == code);
-  CHECK_THAT(outcome.message(), Contains(words));
-  CHECK(difference(before, network.snapshot()) == "");
 }
 
 TEST_CASE("without an address of the container masquerade does nothing",
@@ -334,10 +212,7 @@ TEST_CASE("an address that no interface is named for is the container's",
 
 TEST_CASE("GC of masquerade keeps what is valid",
           "[masquerade][bridge][veth][nftables][iptables-nft][iptables-legacy]") {
-  in_every_store([](Store store) {
-    INFO(name_of(store));
-    MasqueradeNetwork network(store);
-    Pod& valid = network.add_pod("valid");
+  with_pod_in_every_store([](MasqueradeNetwork& network, Pod& valid) {
     Pod& stale = network.add_pod("stale");
     Pod& foreign = network.add_pod("foreign");
     network.succeed("ADD", valid);
@@ -361,10 +236,7 @@ TEST_CASE("GC of masquerade keeps what is valid",
 
 TEST_CASE("GC tells the interfaces of one masqueraded container apart",
           "[masquerade][bridge][veth][nftables][iptables-nft][iptables-legacy]") {
-  in_every_store([](Store store) {
-    INFO(name_of(store));
-    MasqueradeNetwork network(store);
-    Pod& pod = network.add_pod("pod");
+  with_pod_in_every_store([](MasqueradeNetwork& network, Pod& pod) {
     network.succeed("ADD", pod);
     Pod& second = network.add_pod("second");
     const Snapshot before = network.snapshot();
@@ -423,33 +295,4 @@ TEST_CASE("bridge masquerades through its whole life",
     net.del(pod);
     CHECK(difference(before, net.snapshot()) == "");
   });
-}
-
-TEST_CASE("a bridge that cannot masquerade leaves nothing of its ADD",
-          "[masquerade][bridge][veth][nftables]") {
-  TrafficHost net(Store::kNative, {Protocol::kUdp});
-  Json bridge = net.bridge("a");
-  bridge["ipMasq"] = {{"snat", {{"ipv4", "192.0.2.99"}}}};
-  bridge["cniVersion"] = "1.1.0";
-  bridge["name"] = "net-a";
-  net.del(net.add("net-a", "settle", {net.bridge("a")}));
-  const Snapshot before = net.snapshot();
-  Namespace& container = net.host.add_container();
-  PluginCall call{.plugin = "bridge",
-                  .verb = "ADD",
-                  .config = bridge.dump(),
-                  .container_id = "pod",
-                  .netns = container.path(),
-                  .host = net.host.path()};
-  PluginOutcome outcome = run_plugin_binary(call);
-  INFO(outcome.text());
-  CHECK(outcome.code() == 7);
-  CHECK_THAT(outcome.message(), Contains(R"(key "ipMasq.snat.ipv4" is "192.0.2.99")"));
-  CHECK_FALSE(container.has_link("eth0"));
-  bridge["ipMasq"] = true;
-  call.config = bridge.dump();
-  call.stdout_path = "/dev/full";
-  CHECK(run_plugin_binary(call).status == 1);
-  CHECK_FALSE(container.has_link("eth0"));
-  CHECK(difference(before, net.snapshot()) == "");
 }

@@ -70,6 +70,29 @@ std::string MasqueradeNetwork::seen(const Pod& pod, const std::string& to) const
   return ask(*pod.container, {.to = to, .port = kPort}).text();
 }
 
+void in_every_store(const std::function<void(Store)>& check) {
+  SECTION("native") {
+    check(Store::kNative);
+  }
+  SECTION("iptables-nft") {
+    check(Store::kIptablesNft);
+  }
+  SECTION("iptables-legacy") {
+    check(Store::kIptablesLegacy);
+  }
+}
+
+void with_pod_in_every_store(const std::function<void(MasqueradeNetwork&, Pod&)>& check) {
+  in_every_store([&](Store store) {
+    INFO(name_of(store));
+    MasqueradeNetwork network(store);
+    Pod& pod = network.add_pod("pod");
+    network.succeed("ADD", pod);
+    network.succeed("DEL", pod);
+    check(network, pod);
+  });
+}
+
 Json attachment_of(const Pod& pod) {
   return {{"containerID", pod.id}, {"ifname", "eth0"}};
 }

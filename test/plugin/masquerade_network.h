@@ -5,6 +5,7 @@
 //   far   also 203.0.113.0/24 and 2001:db8:2000::/36
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -39,6 +40,13 @@ class MasqueradeNetwork {
   // Of the host.
   Snapshot snapshot() const { return net.snapshot(); }
 };
+
+// Calls `check` for every store of rules, each in a section of its own.
+void in_every_store(const std::function<void(Store)>& check);
+
+// The same with a network and "pod", which was masqueraded once: in the stores of xtables built-in
+// chains stay for good from then on.
+void with_pod_in_every_store(const std::function<void(MasqueradeNetwork&, Pod&)>& check);
 
 // An element of cni.dev/valid-attachments.
 Json attachment_of(const Pod& pod);
