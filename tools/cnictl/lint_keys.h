@@ -29,6 +29,10 @@ struct KnownPlugin {
 const KnownPlugin* find_known_plugin(std::string_view type);
 std::vector<std::string> known_types();
 
+// Objects that stand in several places.
+Shape dns();
+Shape bandwidth_keys();
+
 // The keys that every plugin object may have.
 const std::vector<Key>& common_keys();
 // The keys of a list.

@@ -60,7 +60,7 @@ inline Key::Key(std::string key_name, Shape key_shape, bool is_required)
 
 inline constexpr std::int64_t kMost32 = std::numeric_limits<std::uint32_t>::max();
 
-// The table in lint_keys.cpp is written with these.
+// The tables in lint_keys.cpp and lint_plugins.cpp are written with these.
 inline Shape anything() {
   return {.kind = Kind::kAnything};
 }
