@@ -96,6 +96,18 @@ struct Spoilt {
   }
 };
 
+// Receives, and puts an error of the kernel in the place of what came.
+ssize_t receive_error(const Receive& receive, int error_number) {
+  const ssize_t size = receive.really();
+  nlmsghdr header{};
+  std::memcpy(&header, receive.buffer, sizeof header);
+  header.nlmsg_type = NLMSG_ERROR;
+  const int code = -error_number;
+  std::memcpy(receive.buffer, &header, sizeof header);
+  std::memcpy(receive.buffer + NLMSG_HDRLEN, &code, sizeof code);
+  return size;
+}
+
 void make_veths(Socket& socket, int count) {
   for (int at = 0; at < count; ++at) {
     add_veth(socket, {.host = {.name = "v" + std::to_string(at)},
@@ -208,15 +220,7 @@ TEST_CASE("a busy kernel is asked again, but not for ever", "[netlink]") {
   Socket socket = Socket::in(Netns::open(host.path()));
   int left = 3;
   const Spoilt spoilt([&](const Receive& receive) {
-    const ssize_t size = receive.really();
-    if (left-- <= 0) return size;
-    nlmsghdr header{};
-    std::memcpy(&header, receive.buffer, sizeof header);
-    header.nlmsg_type = NLMSG_ERROR;
-    const int code = -EBUSY;
-    std::memcpy(receive.buffer, &header, sizeof header);
-    std::memcpy(receive.buffer + NLMSG_HDRLEN, &code, sizeof code);
-    return size;
+    return left-- <= 0 ? receive.really() : receive_error(receive, EBUSY);
   });
   CHECK(get_link(socket, "lo").index == 1);
   left = 1'000'000;
@@ -234,16 +238,9 @@ TEST_CASE("flows are deleted by a kernel that cannot choose them, and not withou
   int refused = 0;
   int left = 1;
   const Spoilt spoilt([&](const Receive& receive) {
-    const ssize_t size = receive.really();
-    if (left-- <= 0) return size;
+    if (left-- <= 0) return receive.really();
     ++refused;
-    nlmsghdr header{};
-    std::memcpy(&header, receive.buffer, sizeof header);
-    header.nlmsg_type = NLMSG_ERROR;
-    const int code = -EINVAL;
-    std::memcpy(receive.buffer, &header, sizeof header);
-    std::memcpy(receive.buffer + NLMSG_HDRLEN, &code, sizeof code);
-    return size;
+    return receive_error(receive, EINVAL);
   });
   CHECK(delete_flows(filters) == 0);
   CHECK(refused == 1);

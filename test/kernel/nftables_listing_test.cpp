@@ -54,7 +54,7 @@ struct Host {
   }
 
   std::string line(const std::string& chain) const {
-    const std::string text = host.run("nft list chain " + family_word() + " trial " + chain);
+    const std::string text = host.run("nft list chain " + table.text() + " " + chain);
     std::string last;
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t end = text.find('\n', at);
@@ -64,20 +64,6 @@ struct Host {
       at = end + 1;
     }
     return last;
-  }
-
-  std::string family_word() const {
-    switch (table.family) {
-      case Family::kInet:
-        return "inet";
-      case Family::kIp4:
-        return "ip";
-      case Family::kBridge:
-        return "bridge";
-      case Family::kIp6:
-        return "ip6";
-    }
-    return "";
   }
 };
 
