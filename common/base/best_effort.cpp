@@ -6,12 +6,14 @@
 
 namespace cni {
 
-void BestEffort::run(const std::string& what, const std::function<void()>& step) {
+bool BestEffort::run(const std::string& what, const std::function<void()>& step) {
   try {
     step();
+    return true;
   } catch (...) {
     failures_.push_back({.message = fmt::format("cannot {}: {}", what, current_exception_text()),
                          .error = std::current_exception()});
+    return false;
   }
 }
 

@@ -25,8 +25,8 @@ class SeveralFailures : public std::runtime_error {
 
 class BestEffort {
  public:
-  // `what` completes the sentence "cannot <what>: ...".
-  void run(const std::string& what, const std::function<void()>& step);
+  // `what` completes the sentence "cannot <what>: ...". Returns whether the step went through.
+  bool run(const std::string& what, const std::function<void()>& step);
 
   // Throws what went wrong: the failure itself if there was one, SeveralFailures if there were
   // more.

@@ -108,6 +108,70 @@ TEST_CASE("DEL needs nothing but the names of the attachment",
   CHECK(difference(before, net.snapshot()) == "");
 }
 
+TEST_CASE("a DEL that could not remove everything is finished by the next, or by GC",
+          "[portmap][iptables-nft][iptables-legacy]") {
+  PortmapNetwork net(any_store());
+  INFO(name_of(net.store));
+  use_tables_once(net);
+  const MappedPod& other = net.add_container(3);
+  const MappedPod& pod = net.add_container(2);
+  net.map({PortmapNetwork::mapping(8083)});
+  const bool alone = GENERATE(true, false);
+  if (!alone) net.must("ADD", other);
+  const Snapshot before = net.snapshot();
+  net.map(kMappings);
+  net.must("ADD", pod);
+  const Snapshot during = net.snapshot();
+
+  const TempDirectory directory;
+  PluginCall call = net.call("DEL", pod);
+  const std::string lack = GENERATE("sysctls", "lock of xtables");
+  if (lack == "sysctls") {
+    directory.write("portmap",
+                    "#!/bin/sh\nPATH=/usr/bin:/bin exec unshare -m sh -c 'mount --bind /proc/sys "
+                    "/proc/sys && mount -o remount,bind,ro /proc/sys && exec " +
+                        plugin_directory() + "/portmap'\n",
+                    0755);
+    call.plugin = directory / "portmap";
+  } else {
+    call.environment["XTABLES_LOCKFILE"] = directory / "missing" + "/lock";
+  }
+  INFO(lack);
+  const PluginOutcome outcome = run_plugin_binary(call);
+  INFO(outcome.text());
+  const bool uses_lock = net.store == PortmapStore::kLegacy;
+  const bool resets = lack == "sysctls" && alone;
+  REQUIRE((outcome.status != 0) == (resets || (lack != "sysctls" && uses_lock)));
+  if (resets) {
+    CHECK_THAT(outcome.message(), Contains("route_localnet"));
+    // What guards it is there as long as it is on.
+    CHECK_THAT(net.host.run("nft list ruleset"), Contains("chain guard") && !Contains("10.1.2.2:"));
+  }
+
+  SECTION("DEL") {
+    net.must("DEL", pod);
+  }
+  SECTION("GC") {
+    net.config["cni.dev/valid-attachments"] = {{{"containerID", "c3"}, {"ifname", "eth0"}}};
+    net.must("GC", pod);
+  }
+  SECTION("ADD") {
+    net.must("ADD", pod);
+    CHECK(net.check(pod) == "");
+    CHECK(difference(during, net.snapshot()) == "");
+    net.must("DEL", pod);
+  }
+  SECTION("ADD of another that wants the port, then DEL") {
+    MappedPod& next = net.add_container(4);
+    net.must("ADD", next);
+    CHECK(net.check(next) == "");
+    CHECK_THAT(net.snapshot().text(), !Contains("10.1.2.2:"));
+    net.must("DEL", next);
+    net.must("DEL", pod);
+  }
+  CHECK(difference(before, net.snapshot()) == "");
+}
+
 TEST_CASE("DEL of an attachment that never was changes nothing",
           "[portmap][iptables-nft][iptables-legacy]") {
   PortmapNetwork net(any_store());

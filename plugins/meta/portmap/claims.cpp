@@ -45,6 +45,22 @@ void serve_waiting(std::vector<Holding>& holdings) {
   }
 }
 
+// What is left of an attachment that could not be removed whole; nothing if it had no share in
+// that.
+std::optional<Holding> remainder(Holding holding, Leftovers left) {
+  if (!left.rules || holding.chain.empty()) {
+    holding.chain.clear();
+    holding.runs.clear();
+    holding.gates.clear();
+    holding.masquerade = Masquerade::kNone;
+  }
+  if (!left.localnet) holding.localnet.reset();
+  if (holding.chain.empty() && !holding.localnet) return std::nullopt;
+  holding.waiting.clear();
+  holding.ended = true;
+  return holding;
+}
+
 }  // namespace
 
 std::vector<Holding> with(std::vector<Holding> holdings, Holding wanted, ConflictPolicy policy,
@@ -58,7 +74,7 @@ std::vector<Holding> with(std::vector<Holding> holdings, Holding wanted, Conflic
     last_turn = std::max(last_turn, other.turn);
     const std::vector<Run> in_the_way = colliding(index, other.runs);
     if (in_the_way.empty()) return false;
-    if (!is_alive(other)) return true;
+    if (other.ended || !is_alive(other)) return true;
     // A runtime that attaches a container to several networks gives each the same mappings.
     const bool same_container = other.owner.container_id == wanted.owner.container_id;
     const bool yields = same_container && policy == ConflictPolicy::kError;
@@ -88,6 +104,20 @@ std::vector<Holding> without(std::vector<Holding> holdings,
                              const std::function<bool(const Holding&)>& condition) {
   if (std::erase_if(holdings, condition) != 0) serve_waiting(holdings);
   return holdings;
+}
+
+std::vector<Holding> ended(std::vector<Holding> holdings,
+                           const std::function<bool(const Holding&)>& condition, Leftovers left) {
+  std::vector<Holding> result;
+  for (Holding& holding : holdings) {
+    if (!condition(holding)) {
+      result.push_back(std::move(holding));
+    } else if (auto rest = remainder(std::move(holding), left)) {
+      result.push_back(std::move(*rest));
+    }
+  }
+  serve_waiting(result);
+  return result;
 }
 
 std::vector<Change> changes(const std::vector<Holding>& before, const std::vector<Holding>& after,

@@ -116,6 +116,7 @@ Holding parse(const netfilter::Owner& owner, const json::Reader& content) {
       .waiting = parse_runs(content["waiting"]),
       .turn = static_cast<std::uint64_t>(content["turn"].find_integer().value_or(0)),
       .chain = content["chain"].string_or(""),
+      .ended = content["ended"].bool_or(false),
       .pod = content["pod"].string_or(""),
       .netns_path = content["netns"]["path"].string_or("")};
   for (const json::Reader& gate : content["gates"].elements()) {
@@ -207,6 +208,7 @@ json::Value render(const Holding& holding) {
     content["localnet"]["interface"] = holding.localnet->interface;
     content["localnet"]["reset"] = holding.localnet->reset;
   }
+  if (holding.ended) content["ended"] = true;
   if (!holding.pod.empty()) content["pod"] = holding.pod;
   if (holding.netns) {
     content["netns"]["path"] = holding.netns_path;

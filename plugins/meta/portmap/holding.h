@@ -52,6 +52,8 @@ struct Holding {
   std::vector<Gate> gates = {};
   std::string chain = {};  // in the stores of xtables rules
   std::optional<Localnet> localnet = std::nullopt;
+  // Its DEL or GC could not remove everything; what is left is still here, for the next one.
+  bool ended = false;
   // To tell whether it is alive.
   std::string pod = {};
   std::string netns_path = {};

@@ -15,10 +15,11 @@
 #include "chain_names.h"
 #include "config.h"
 #include "differences.h"
-#include "hostports.h"
 #include "native_support.h"
 #include "protocol/error.h"
 #include "protocol/plugin.h"
+#include "publish.h"
+#include "withdraw.h"
 
 namespace cni::portmap {
 namespace {

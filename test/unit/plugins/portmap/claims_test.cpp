@@ -145,3 +145,37 @@ TEST_CASE("what is written down can be read again", "[portmap]") {
   CHECK_FALSE(parse_holding({.owner = one.owner, .content = broken}));
   CHECK_FALSE(parse_holding({.owner = one.owner, .content = json::Value::object()}));
 }
+
+TEST_CASE("what a removal left stays with those that had a share in it", "[portmap]") {
+  Holding native = holding("a", {port(80)});
+  native.localnet = Localnet{.interface = "br0", .reset = true};
+  Holding with_chain = holding("b", {port(81)});
+  with_chain.store = netfilter::StoreChoice::kLegacy;
+  with_chain.chain = "CNI-DN-1";
+  Holding waits = holding("c", {});
+  waits.waiting = {port(80), port(81)};
+  const auto left = [&](Leftovers leftovers) {
+    return ended(
+        {native, with_chain, waits},
+        [](const Holding& one) { return one.owner.container_id != "c"; }, leftovers);
+  };
+
+  CHECK(left({}).size() == 1);
+  const auto localnet = left({.localnet = true});
+  REQUIRE(localnet.size() == 2);
+  CHECK(of(localnet, "a").ended);
+  CHECK(of(localnet, "a").localnet == native.localnet);
+  CHECK(of(localnet, "a").runs.empty());
+  CHECK(of(localnet, "a").masquerade == Masquerade::kNone);
+  CHECK(of(localnet, "c").runs == Runs{port(80, 2)});
+
+  const auto rules = left({.rules = true});
+  REQUIRE(rules.size() == 2);
+  CHECK(of(rules, "b").chain == "CNI-DN-1");
+  // The rules still serve it.
+  CHECK(of(rules, "b").runs == Runs{port(81)});
+  CHECK(of(rules, "c").runs == Runs{port(80)});
+  const auto taken = with(rules, holding("d", {port(81)}), ConflictPolicy::kError, alive);
+  CHECK(taken.size() == 2);
+  CHECK(of(taken, "d").runs == Runs{port(81)});
+}

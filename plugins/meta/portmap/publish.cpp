@@ -1,4 +1,4 @@
-#include "hostports.h"
+#include "publish.h"
 
 #include <algorithm>
 #include <map>
@@ -13,6 +13,7 @@
 #include "liveness.h"
 #include "localnet.h"
 #include "localnet_upkeep.h"
+#include "other_chains.h"
 #include "reference_hostports.h"
 
 namespace cni::portmap {
@@ -21,27 +22,6 @@ namespace {
 using inet::Family;
 using netfilter::same_attachment;
 using netfilter::StoreChoice;
-
-// Takes from the rules of others what they do not have any more.
-void adjust_others(const std::vector<FamilyPlan>& plans, const netfilter::Owner* own) {
-  for (const FamilyPlan& plan : plans) {
-    for (const auto& [before, after] : changes(plan.before, plan.after)) {
-      if (!before || before->store == StoreChoice::kNative || before->chain.empty()) continue;
-      if (own != nullptr && same_attachment(before->owner, *own)) continue;
-      const auto store = netfilter::open_xtables_store(before->store);
-      store->change(plan.family, "nat", [&, old = *before, now = after](xtables::Table& nat) {
-        if (!now) {
-          remove_chain(nat, old.chain);
-        } else {
-          take_ports(
-              nat,
-              {.chain = old.chain, .network = {}, .container_id = {}, .runs = {}, .address = {}},
-              without(old.runs, now->runs));
-        }
-      });
-    }
-  }
-}
 
 // What the attachment had in other stores than that of now, made by the reference suite perhaps.
 void remove_own_chain_elsewhere(Books& books, const netfilter::Owner& owner, StoreChoice store) {
@@ -152,72 +132,6 @@ void publish(const Request& request, const Config& config, StoreChoice store, Un
     settle_localnet(plans.front(), books);
   }
   for (const Holding& one : wanted) forget_flows(one.family(), one.runs, std::nullopt);
-}
-
-void withdraw(const Selection& selection, BestEffort& cleanup) {
-  // Flows to the containers, once nothing leads there any more.
-  struct Forwarded {
-    Family family;
-    std::vector<Run> runs;
-    std::optional<inet::Address> container;
-  };
-  std::vector<Forwarded> forwarded;
-  std::vector<FamilyPlan> plans;
-  std::optional<Books> books;
-  cleanup.run("read the host ports", [&] {
-    books.emplace(Books::Use::kLook);
-    for (const Family family : kFamilies) {
-      FamilyPlan plan{.family = family, .before = books->list(family), .after = {}};
-      plan.after = without(plan.before, selection.holding);
-      for (const Holding& one : plan.before) {
-        if (selection.holding(one)) forwarded.push_back({family, one.runs, one.address.address});
-      }
-      plans.push_back(std::move(plan));
-    }
-  });
-  if (plans.empty()) {
-    cleanup.finish();
-    return;
-  }
-  cleanup.run("remove the rules of xtables", [&] {
-    adjust_others(plans, nullptr);
-    for (const auto& store : stores_with_hostports(books->socket())) {
-      for (const FamilyPlan& plan : plans) {
-        std::vector<std::string> chains;
-        for (const ChainHolder& holder : foreign_chains(*store, plan.family, plan.before)) {
-          if (!selection.chain(holder)) continue;
-          chains.push_back(holder.chain);
-          forwarded.push_back({plan.family, holder.runs, holder.address});
-        }
-        if (chains.empty()) continue;
-        store->change(plan.family, "nat", [&](xtables::Table& nat) {
-          for (const std::string& chain : chains) remove_chain(nat, chain);
-        });
-      }
-    }
-  });
-  cleanup.run("remove the rules of the table cni_hostport", [&] {
-    if (selection.reference_id.empty() || !books->socket()) return;
-    for (const Family family : kFamilies) {
-      const auto& address =
-          family == Family::kIpv4 ? selection.reference_v4 : selection.reference_v6;
-      for (const auto& rule : reference_rules(*books->socket(), family, selection.reference_id)) {
-        if (rule.run && !rule.addresses.empty()) {
-          forwarded.push_back({family, {*rule.run}, rule.addresses.back()});
-        }
-      }
-      delete_reference_rules(*books->socket(), family, selection.reference_id, address);
-    }
-  });
-  cleanup.run("turn route_localnet off", [&] {
-    settle_localnet(plans.front(), *books);
-    settle_guards(*books);
-  });
-  cleanup.run("remove the host ports", [&] { books->commit(plans, "remove the host ports"); });
-  books.reset();
-  cleanup.run("forget the flows to the container", [&] {
-    for (const Forwarded& one : forwarded) forget_flows(one.family, one.runs, one.container);
-  });
 }
 
 }  // namespace cni::portmap

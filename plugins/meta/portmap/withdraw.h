@@ -1,24 +1,15 @@
-// Host ports of an attachment in whatever store its rules are, and what is written down about them.
+// DEL and GC: takes host ports away, in whatever store the rules are.
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "base/best_effort.h"
-#include "base/undo.h"
-#include "config.h"
 #include "holding.h"
-#include "netfilter/choose_store.h"
-#include "protocol/request.h"
 #include "xtables_hostports.h"
 
 namespace cni::portmap {
-
-// Forwards the ports to the container, in place of what its attachment had. Throws Busy, which
-// names the holder, if a live attachment has one of them and the configuration does not say
-// otherwise.
-void publish(const Request& request, const Config& config, netfilter::StoreChoice store,
-             Undo& undo);
 
 // Which attachments are meant.
 struct Selection {
@@ -32,7 +23,8 @@ struct Selection {
   std::optional<inet::Address> reference_v6 = {};
 };
 
-// Takes their ports away, wherever they are.
+// Takes their ports away, wherever they are. What cannot be removed stays written down, so that the
+// next call finds it.
 void withdraw(const Selection& selection, BestEffort& cleanup);
 
 }  // namespace cni::portmap

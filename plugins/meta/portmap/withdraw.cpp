@@ -1,0 +1,116 @@
+#include "withdraw.h"
+
+#include <vector>
+
+#include "books.h"
+#include "claims.h"
+#include "flows.h"
+#include "foreign_chains.h"
+#include "localnet_upkeep.h"
+#include "other_chains.h"
+#include "reference_hostports.h"
+
+namespace cni::portmap {
+namespace {
+
+using inet::Family;
+
+// Flows to a container, to be forgotten once nothing leads there any more.
+struct Forwarded {
+  Family family;
+  std::vector<Run> runs;
+  std::optional<inet::Address> container;
+};
+
+class Withdrawal {
+ public:
+  explicit Withdrawal(const Selection& selection) : selection_(selection) {}
+
+  void read() {
+    books_.emplace(Books::Use::kLook);
+    for (const Family family : kFamilies) {
+      FamilyPlan plan{.family = family, .before = books_->list(family), .after = {}};
+      plan.after = without(plan.before, selection_.holding);
+      for (const Holding& one : plan.before) {
+        if (!selection_.holding(one)) continue;
+        forwarded_.push_back({family, one.runs, one.address.address});
+      }
+      plans_.push_back(std::move(plan));
+    }
+  }
+
+  void remove_chains() {
+    adjust_others(plans_, nullptr);
+    for (const auto& store : stores_with_hostports(books_->socket())) {
+      for (const FamilyPlan& plan : plans_) remove_foreign_chains(*store, plan);
+    }
+  }
+
+  void remove_reference_rules() {
+    if (selection_.reference_id.empty() || !books_->socket()) return;
+    for (const Family family : kFamilies) {
+      const auto& address =
+          family == Family::kIpv4 ? selection_.reference_v4 : selection_.reference_v6;
+      for (const auto& rule : reference_rules(*books_->socket(), family, selection_.reference_id)) {
+        if (!rule.run || rule.addresses.empty()) continue;
+        forwarded_.push_back({family, {*rule.run}, rule.addresses.back()});
+      }
+      delete_reference_rules(*books_->socket(), family, selection_.reference_id, address);
+    }
+  }
+
+  void settle() {
+    settle_localnet(plans_.front(), *books_);
+    settle_guards(*books_);
+  }
+
+  void write_down(Leftovers left) {
+    for (FamilyPlan& plan : plans_) plan.after = ended(plan.before, selection_.holding, left);
+    books_->commit(plans_, "remove the host ports");
+  }
+
+  // Needs no lock.
+  void forget_flows() {
+    books_.reset();
+    for (const Forwarded& one : forwarded_) {
+      portmap::forget_flows(one.family, one.runs, one.container);
+    }
+  }
+
+ private:
+  void remove_foreign_chains(xtables::Store& store, const FamilyPlan& plan) {
+    std::vector<std::string> chains;
+    for (const ChainHolder& holder : foreign_chains(store, plan.family, plan.before)) {
+      if (!selection_.chain(holder)) continue;
+      chains.push_back(holder.chain);
+      forwarded_.push_back({plan.family, holder.runs, holder.address});
+    }
+    if (chains.empty()) return;
+    store.change(plan.family, "nat", [&](xtables::Table& nat) {
+      for (const std::string& chain : chains) remove_chain(nat, chain);
+    });
+  }
+
+  const Selection& selection_;
+  std::optional<Books> books_;
+  std::vector<FamilyPlan> plans_;
+  std::vector<Forwarded> forwarded_;
+};
+
+}  // namespace
+
+void withdraw(const Selection& selection, BestEffort& cleanup) {
+  Withdrawal withdrawal(selection);
+  if (!cleanup.run("read the host ports", [&] { withdrawal.read(); })) return;
+  Leftovers left;
+  left.rules = !cleanup.run("remove the rules of xtables", [&] { withdrawal.remove_chains(); });
+  cleanup.run("remove the rules of the table cni_hostport",
+              [&] { withdrawal.remove_reference_rules(); });
+  // Rules that are still there still need it.
+  left.localnet =
+      !cleanup.run("turn route_localnet off", [&] { withdrawal.settle(); }) || left.rules;
+  cleanup.run("remove the host ports", [&] { withdrawal.write_down(left); });
+  cleanup.run("forget the flows to the container", [&] { withdrawal.forget_flows(); });
+}
+
+}  // namespace cni::portmap
