@@ -78,6 +78,66 @@ TEST_CASE("a container in two networks has its ports through the first, then thr
   CHECK(who_answers(net, "192.0.2.1", 8080) == "refused");
 }
 
+TEST_CASE("two interfaces of a container in one network have their own ports",
+          "[portmap][iptables-nft][iptables-legacy][bridge][veth]") {
+  PortmapNetwork net(any_store());
+  INFO(name_of(net.store));
+  const MappedPod& first = net.add_container(2, true);
+  MappedPod second = net.add_container(3, true);
+  second.id = first.id;
+  second.ifname = "eth1";
+  for (Json& interface : second.result["interfaces"]) {
+    if (interface["name"] == "eth0") interface["name"] = "eth1";
+  }
+  const bool same = GENERATE(true, false);
+  INFO(same);
+  const std::vector<Json> of_first = {PortmapNetwork::mapping(8080), PortmapNetwork::mapping(8090),
+                                      PortmapNetwork::mapping(8053, 80, "udp")};
+  const std::vector<Json> of_second =
+      same ? of_first
+           : std::vector{PortmapNetwork::mapping(8081), PortmapNetwork::mapping(8054, 80, "udp"),
+                         PortmapNetwork::mapping(9000, 9000, "tcp", {{"range", 5}})};
+  net.map(of_first);
+  net.must("ADD", first);
+  const Snapshot alone = net.snapshot();
+  net.map(of_second);
+  PluginCall fails = net.call("ADD", second);
+  fails.stdout_path = "/dev/full";
+  CHECK(run_plugin_binary(fails).status != 0);
+  CHECK(difference(alone, net.snapshot()) == "");
+  net.must("ADD", second);
+  const Snapshot both = net.snapshot();
+  const auto is_well = [&](const MappedPod& pod, const std::vector<Json>& mappings) {
+    net.map(mappings);
+    CHECK(net.check(pod) == "");
+  };
+  is_well(first, of_first);
+  is_well(second, of_second);
+  CHECK(who_answers(net, "192.0.2.1", 8080) == "c2");
+  if (!same) CHECK(who_answers(net, "192.0.2.1", 8081) == "c3");
+  net.map(of_first);
+  net.must("ADD", first);
+  net.map(of_second);
+  net.must("ADD", second);
+  CHECK(difference(both, net.snapshot()) == "");
+
+  SECTION("the second goes first") {
+    net.must("DEL", second);
+    CHECK(difference(alone, net.snapshot()) == "");
+    is_well(first, of_first);
+    CHECK(who_answers(net, "192.0.2.1", 8080) == "c2");
+    net.must("DEL", first);
+  }
+  SECTION("the first goes first") {
+    net.must("DEL", first);
+    is_well(second, of_second);
+    CHECK(who_answers(net, "192.0.2.1", same ? 8080 : 8081) == "c3");
+    if (!same) CHECK(who_answers(net, "192.0.2.1", 8080) == "refused");
+    net.must("DEL", second);
+  }
+  CHECK_THAT(net.snapshot().text(), !Contains("CNI-") && !Contains("plumb_hostports"));
+}
+
 TEST_CASE("the same port on two addresses of the host is no conflict",
           "[portmap][iptables-nft][iptables-legacy][bridge][veth]") {
   PortmapNetwork net(any_store());
@@ -156,14 +216,87 @@ TEST_CASE("who shares a port gets it when the holder leaves", "[portmap][bridge]
 
 TEST_CASE("a failed ADD gives back what it took from others",
           "[portmap][iptables-nft][iptables-legacy]") {
-  PortmapNetwork net;
+  PortmapNetwork net(any_store());
+  INFO(name_of(net.store));
+  const MappedPod& bystander = net.add_container(4);
   const MappedPod& holder = net.add_container(2);
   const MappedPod& taker = net.add_container(3);
-  net.map({PortmapNetwork::mapping(8080)});
+  const bool alone = GENERATE(true, false);
+  net.map({PortmapNetwork::mapping(8070)});
+  net.must("ADD", bystander);
+  net.must("DEL", bystander);  // the tables of xtables are there from now on
+  if (!alone) net.must("ADD", bystander);
+  net.map({PortmapNetwork::mapping(8080), PortmapNetwork::mapping(8081, 80, "udp"),
+           PortmapNetwork::mapping(9000, 9000, "tcp", {{"range", 10}})});
   net.must("ADD", holder);
-  const Snapshot before = net.snapshot();
-  net.config["conflictPolicy"] = "replace";
+  // In the order of their chains' names: a chain that comes back is the youngest.
+  const auto rules = [&] { return std::pair(net.rules(4), net.rules(6)); };
+  const auto before = rules();
+  const Snapshot all = net.snapshot();
+  const std::vector<Json> of_holder = net.config["runtimeConfig"]["portMappings"];
+  net.map({PortmapNetwork::mapping(8080), PortmapNetwork::mapping(9005)});
+
+  bool is_alive = true;
+  SECTION("a live one's") {
+    net.config["conflictPolicy"] = "replace";
+  }
+  SECTION("a dead one's") {
+    is_alive = false;
+    holder.container->remove();
+  }
+  SECTION("a live one's, in another store") {
+    net.config["conflictPolicy"] = "replace";
+    net.config["backend"] = net.store == PortmapStore::kNative ? "iptables" : "nftables";
+  }
   PluginCall call = net.call("ADD", taker);
+  call.stdout_path = "/dev/full";
+  CHECK(run_plugin_binary(call).status != 0);
+  CHECK(rules() == before);
+  if (net.config["backend"] == "nftables" && net.store == PortmapStore::kNative) {
+    CHECK(difference(all, net.snapshot()) == "");
+  }
+  net.map(of_holder);
+  if (is_alive) CHECK(net.check(holder) == "");
+}
+
+TEST_CASE("who takes a port takes no more than it asks for",
+          "[portmap][iptables-nft][iptables-legacy][bridge][veth]") {
+  PortmapNetwork net(any_store());
+  INFO(name_of(net.store));
+  const MappedPod& holder = net.add_container(2, true);
+  const MappedPod& taker = net.add_container(3, true);
+  net.map({PortmapNetwork::mapping(8080), PortmapNetwork::mapping(8081, 80, "udp"),
+           PortmapNetwork::mapping(79, 79, "tcp", {{"range", 3}})});
+  net.must("ADD", holder);
+  net.config["conflictPolicy"] = "replace";
+  net.map({PortmapNetwork::mapping(8080), PortmapNetwork::mapping(81, 80)});
+  net.must("ADD", taker);
+  CHECK(net.check(taker) == "");
+  CHECK(who_answers(net, "192.0.2.1", 8080) == "c3");
+  CHECK(who_answers(net, "192.0.2.1", 81) == "c3");
+  CHECK(who_answers(net, "192.0.2.1", 80) == "c2");
+  CHECK(who_answers(net, "192.0.2.1", 8081, Protocol::kUdp) == "c2");
+}
+
+TEST_CASE("a repeated ADD that fails leaves the first as it was",
+          "[portmap][iptables-nft][iptables-legacy]") {
+  PortmapNetwork net(any_store());
+  INFO(name_of(net.store));
+  const MappedPod& bystander = net.add_container(3);
+  net.map({PortmapNetwork::mapping(8070)});
+  net.must("ADD", bystander);
+  const MappedPod& pod = net.add_container(2);
+  net.map({PortmapNetwork::mapping(8080)});
+  net.must("ADD", pod);
+  const Snapshot before = net.snapshot();
+  SECTION("the same ports") {}
+  SECTION("other ports") {
+    net.map({PortmapNetwork::mapping(8081)});
+  }
+  SECTION("none in one family") {
+    net.map({PortmapNetwork::mapping(8081, 80, "tcp", {{"hostIP", "2001:db8::1"}})});
+  }
+  PluginCall call = net.call("ADD", pod);
   call.stdout_path = "/dev/full";
   CHECK(run_plugin_binary(call).status != 0);
   CHECK(difference(before, net.snapshot()) == "");

@@ -233,8 +233,22 @@ TEST_CASE("a port that the reference portmap gave to a live container is refused
   const PluginOutcome refused = net.run("ADD", ours);
   CHECK(refused.code() == 11);
   CHECK_THAT(refused.message(), Contains("8080/tcp") && Contains("c2") && Contains("net1"));
+  const Lines rules = net.rules(4);
+  const auto fails = [&] {
+    PluginCall call = net.call("ADD", ours);
+    call.stdout_path = "/dev/full";
+    CHECK(run_plugin_binary(call).status != 0);
+    CHECK(net.rules(4) == rules);
+  };
+  net.config["conflictPolicy"] = "replace";
+  fails();
+  net.config["backend"] = "nftables";
+  fails();
+  net.config["backend"] = "iptables";
+  net.config.erase("conflictPolicy");
   // Once its namespace is gone it has no claim any more.
   theirs.container->run("ip addr flush dev eth0");
+  fails();
   net.must("ADD", ours);
   CHECK(net.check(ours) == "");
   for (const std::string& line : net.rules(4)) CHECK_THAT(line, !Contains("10.1.2.2:"));
@@ -282,6 +296,32 @@ TEST_CASE("rules in the reference suite's native tables are checked and deleted"
   net.must("DEL", pod);
   CHECK_THAT(net.host.run("nft list table ip cni_hostport"),
              !Contains("10.9.9.9") && Contains("10.1.2.9"));
+}
+
+TEST_CASE("a port in the reference suite's native tables is taken from the dead alone",
+          "[portmap][nftables][bridge][veth]") {
+  PortmapNetwork net;
+  const MappedPod& theirs = net.add_container(2, true);
+  const MappedPod& ours = net.add_container(3, true);
+  net.map({PortmapNetwork::mapping(8080)});
+  const auto nft = [&](const std::string& command) {
+    run_checked({.argv = {"nft", command}, .netns = net.host.path()});
+  };
+  nft("add table ip cni_hostport");
+  nft("add chain ip cni_hostport hostports");
+  nft("add rule ip cni_hostport hostports tcp dport 8080 dnat to 10.1.2.2:80 comment c2");
+  const Snapshot before = net.snapshot();
+  const PluginOutcome refused = net.run("ADD", ours);
+  CHECK(refused.code() == 11);
+  CHECK_THAT(refused.message(), Contains("8080/tcp") && Contains("c2"));
+  CHECK(difference(before, net.snapshot()) == "");
+  theirs.container->run("ip addr flush dev eth0");
+  PluginCall fails = net.call("ADD", ours);
+  fails.stdout_path = "/dev/full";
+  CHECK(run_plugin_binary(fails).status != 0);
+  CHECK(difference(before, net.snapshot()) == "");
+  net.must("ADD", ours);
+  CHECK_THAT(net.host.run("nft list table ip cni_hostport"), !Contains("10.1.2.2"));
 }
 
 TEST_CASE("ten thousand ports come and go in one transaction",

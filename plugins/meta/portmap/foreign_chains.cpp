@@ -33,8 +33,9 @@ std::vector<ChainHolder> foreign_chains(xtables::Store& store, Family family,
   if (!nat) return {};
   std::vector<ChainHolder> chains = chain_holders(*nat);
   std::erase_if(chains, [&](const ChainHolder& holder) {
-    return std::ranges::any_of(holdings,
-                               [&](const Holding& one) { return one.chain == holder.chain; });
+    return std::ranges::any_of(holdings, [&](const Holding& one) {
+      return one.chain == holder.chain && one.store == choice_of(store);
+    });
   });
   return chains;
 }

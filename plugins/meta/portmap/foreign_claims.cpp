@@ -29,8 +29,25 @@ void ForeignClaims::look(Books& books, const FamilyPlan& plan, const Holding& wa
   look_at_chains(books, plan, wanted, index);
 }
 
-void ForeignClaims::apply() const {
-  for (const auto& step : steps_) step();
+void ForeignClaims::add_edits(ChainEdits& edits) const {
+  for (const Loss& loss : losses_) {
+    edits.add(loss.store, loss.family, loss.holder.chain, [loss](xtables::Table& nat) {
+      if (loss.ports.empty()) {
+        remove_chain(nat, loss.holder.chain);
+      } else {
+        take_ports(nat, loss.holder.chain, std::nullopt, loss.ports);
+      }
+    });
+  }
+}
+
+void ForeignClaims::delete_rules(nftables::Socket& socket,
+                                 std::vector<nftables::Rule>& deleted) const {
+  for (const auto& [family, holder] : doomed_) {
+    for (auto& rule : delete_reference_rules(socket, family, holder.container_id, holder.address)) {
+      deleted.push_back(std::move(rule));
+    }
+  }
 }
 
 ForeignClaims::Judgement ForeignClaims::judge(const PortIndex& wanted, const Claim& claim) {
@@ -55,9 +72,7 @@ void ForeignClaims::look_at_tables(Books& books, Family family, const PortIndex&
                                                .container_id = holder.container_id,
                                                .address = holder.address});
     if (judgement != Judgement::kLosesPorts && judgement != Judgement::kLosesAll) continue;
-    steps_.push_back([&books, family, holder] {
-      delete_reference_rules(*books.socket(), family, holder.container_id, holder.address);
-    });
+    doomed_.emplace_back(family, holder);
   }
 }
 
@@ -73,16 +88,11 @@ void ForeignClaims::look_at_chains(Books& books, const FamilyPlan& plan, const H
                                                 .container_id = holder.container_id,
                                                 .address = holder.address});
       if (judgement != Judgement::kLosesPorts && judgement != Judgement::kLosesAll) continue;
-      const bool alive = judgement == Judgement::kLosesPorts;
-      steps_.push_back([choice, family = plan.family, holder, alive, runs = wanted.runs] {
-        netfilter::open_xtables_store(choice)->change(family, "nat", [&](xtables::Table& nat) {
-          if (alive) {
-            take_ports(nat, holder, runs);
-          } else {
-            remove_chain(nat, holder.chain);
-          }
-        });
-      });
+      losses_.push_back(
+          {.store = choice,
+           .family = plan.family,
+           .holder = holder,
+           .ports = judgement == Judgement::kLosesAll ? std::vector<Run>() : wanted.runs});
     }
   }
 }

@@ -1,14 +1,17 @@
 // Ports that the reference suite gave to others, and what an ADD does about them.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "books.h"
+#include "chain_edits.h"
 #include "config.h"
 #include "liveness.h"
+#include "reference_hostports.h"
+#include "xtables_hostports.h"
 
 namespace cni::portmap {
 
@@ -22,7 +25,10 @@ class ForeignClaims {
   // Throws Busy. Changes nothing yet.
   void look(Books& books, const FamilyPlan& plan, const Holding& wanted);
 
-  void apply() const;
+  // What to do to chains.
+  void add_edits(ChainEdits& edits) const;
+  // Deletes rules in the reference suite's tables. To `deleted` comes what can be put back.
+  void delete_rules(nftables::Socket& socket, std::vector<nftables::Rule>& deleted) const;
 
  private:
   struct Claim {
@@ -41,7 +47,14 @@ class ForeignClaims {
   const Config& config_;
   Liveness& liveness_;
   const netfilter::Owner& owner_;
-  std::vector<std::function<void()>> steps_;
+  struct Loss {
+    netfilter::StoreChoice store;
+    inet::Family family;
+    ChainHolder holder;
+    std::vector<Run> ports;  // none: all
+  };
+  std::vector<Loss> losses_;
+  std::vector<std::pair<inet::Family, ReferenceHolder>> doomed_;
 };
 
 }  // namespace cni::portmap

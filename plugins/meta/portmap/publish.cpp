@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 
 #include "books.h"
+#include "chain_edits.h"
 #include "chain_names.h"
 #include "claims.h"
 #include "flows.h"
@@ -13,7 +15,6 @@
 #include "liveness.h"
 #include "localnet.h"
 #include "localnet_upkeep.h"
-#include "other_chains.h"
 #include "reference_hostports.h"
 
 namespace cni::portmap {
@@ -23,48 +24,56 @@ using inet::Family;
 using netfilter::same_attachment;
 using netfilter::StoreChoice;
 
+// What an ADD did to rules of others, and to those that its attachment had.
+struct Trail {
+  std::vector<ChangedChain> chains;
+  std::vector<nftables::Rule> deleted;  // of the reference suite's tables
+};
+
 // What the attachment had in other stores than that of now, made by the reference suite perhaps.
-void remove_own_chain_elsewhere(Books& books, const netfilter::Owner& owner, StoreChoice store) {
+void add_own_elsewhere(ChainEdits& edits, Books& books, const std::vector<FamilyPlan>& plans,
+                       const netfilter::Owner& owner, StoreChoice store) {
   const std::string chain = container_chain(owner.network, owner.container_id);
   for (const auto& other : stores_with_hostports(books.socket())) {
-    if (choice_of(*other) == store) continue;
+    const StoreChoice choice = choice_of(*other);
+    if (choice == store) continue;
     for (const Family family : kFamilies) {
       const auto nat = other->find(family, "nat");
       if (!nat || !nat->has_chain(chain)) continue;
-      other->change(family, "nat", [&](xtables::Table& table) { remove_chain(table, chain); });
+      edits.add(choice, family, chain,
+                [chain, others = other_shares(plans, family, choice, chain, owner)](
+                    xtables::Table& table) { remove_rules(table, chain, others); });
     }
   }
 }
 
+// What of the books is still as an ADD left it becomes what it was.
+FamilyPlan way_back(const FamilyPlan& plan, std::vector<Holding> now) {
+  FamilyPlan back{.family = plan.family, .before = now, .after = std::move(now)};
+  for (const auto& [before, after] : changes(plan.before, plan.after)) {
+    const netfilter::Owner& owner = before ? before->owner : after->owner;
+    const Holding* present = find_holding(back.before, owner);
+    if ((present == nullptr) != !after || (present != nullptr && *present != *after)) continue;
+    std::erase_if(back.after,
+                  [&](const Holding& one) { return same_attachment(one.owner, owner); });
+    if (before) back.after.push_back(*before);
+  }
+  return back;
+}
+
 // Only what an ADD did and nobody has changed since.
-void take_back(const std::vector<FamilyPlan>& plans, const Holding& wanted) {
+void take_back(const std::vector<FamilyPlan>& plans, const Trail& trail,
+               const netfilter::Owner& owner) {
   Books books(Books::Use::kChange);
-  std::vector<FamilyPlan> way_back;
-  for (const FamilyPlan& plan : plans) {
-    FamilyPlan back{.family = plan.family, .before = books.list(plan.family), .after = {}};
-    back.after = back.before;
-    for (const auto& [before, after] : changes(plan.before, plan.after)) {
-      const netfilter::Owner& owner = before ? before->owner : after->owner;
-      const Holding* now = find_holding(back.before, owner);
-      if ((now == nullptr) != !after || (now != nullptr && *now != *after)) continue;
-      std::erase_if(back.after,
-                    [&](const Holding& one) { return same_attachment(one.owner, owner); });
-      if (before) back.after.push_back(*before);
-    }
-    way_back.push_back(std::move(back));
-  }
-  if (!wanted.chain.empty()) {
-    const auto store = netfilter::open_xtables_store(wanted.store);
-    for (const Family family : kFamilies) {
-      if (!store->find(family, "nat")) continue;
-      store->change(family, "nat", [&](xtables::Table& nat) { remove_chain(nat, wanted.chain); });
-    }
-  }
-  for (const FamilyPlan& plan : way_back) {
-    if (plan.family == Family::kIpv4) settle_localnet(plan, books);
-  }
+  std::vector<FamilyPlan> back;
+  for (const FamilyPlan& plan : plans) back.push_back(way_back(plan, books.list(plan.family)));
+  ChainEdits edits;
+  edits.add_way_back(trail.chains, back, owner);
+  edits.apply();
+  settle_localnet(back.front(), books);
   settle_guards(books);
-  books.commit(way_back, "take back the host ports");
+  if (books.socket()) put_back_reference_rules(*books.socket(), trail.deleted);
+  books.commit(back, "take back the host ports");
 }
 
 }  // namespace
@@ -111,17 +120,22 @@ void publish(const Request& request, const Config& config, StoreChoice store, Un
       }
       plans.push_back(std::move(plan));
     }
+    const auto trail = std::make_shared<Trail>();
     undo.add("take back the host ports",
-             [plans, first = wanted.front()] { take_back(plans, first); });
+             [plans, trail, owner] { take_back(plans, *trail, owner); });
     // First the guard, then what it guards.
     books.commit(plans, "map the host ports", &owner);
-    foreign.apply();
-    adjust_others(plans, &owner);
-    remove_own_chain_elsewhere(books, owner, store);
+    ChainEdits edits;
+    edits.add_losses(plans);
+    foreign.add_edits(edits);
+    add_own_elsewhere(edits, books, plans, owner, store);
     for (const auto& [family, container] : rules) {
-      netfilter::open_xtables_store(store)->change(
-          family, "nat", [&](xtables::Table& nat) { apply_rules(nat, container); });
+      edits.add(store, family, container.chain,
+                [&, others = other_shares(plans, family, store, container.chain, owner)](
+                    xtables::Table& nat) { apply_rules(nat, container, others); });
     }
+    edits.apply(&trail->chains);
+    if (books.socket()) foreign.delete_rules(*books.socket(), trail->deleted);
     for (const Holding& one : wanted) {
       if (!one.localnet) continue;
       if (!books.socket() && one.localnet->reset) {

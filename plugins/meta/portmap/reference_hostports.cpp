@@ -133,23 +133,32 @@ std::vector<ReferenceHolder> reference_holders(nftables::Socket& socket, Family 
   return list;
 }
 
-bool delete_reference_rules(nftables::Socket& socket, Family family,
-                            const std::string& container_id,
-                            const std::optional<Address>& address) {
+std::vector<nftables::Rule> delete_reference_rules(nftables::Socket& socket, Family family,
+                                                   const std::string& container_id,
+                                                   const std::optional<Address>& address) {
   const std::string attempt =
       fmt::format("delete the rules of {} in the nf_tables table cni_hostport", container_id);
   for (int tries = 0; tries < kAttempts; ++tries) {
     nftables::Batch batch;
+    std::vector<nftables::Rule> deleted;
     for (const ReferenceRule& one : reference_rules(socket, family, container_id)) {
       const bool speaks_of =
           !address || std::ranges::find(one.addresses, *address) != one.addresses.end();
-      if (speaks_of) batch.delete_rule(one.rule.table, one.rule.chain, one.rule.handle);
+      if (!speaks_of) continue;
+      batch.delete_rule(one.rule.table, one.rule.chain, one.rule.handle);
+      deleted.push_back(one.rule);
     }
-    if (batch.empty()) return tries != 0;
-    // Somebody else was faster with one of them: look again.
-    if (socket.try_commit(batch, attempt, {ENOENT}) == 0) return true;
+    // Somebody else may be faster with one of them: look again.
+    if (batch.empty() || socket.try_commit(batch, attempt, {ENOENT}) == 0) return deleted;
   }
   throw Busy(attempt + ": they change all the time");
+}
+
+void put_back_reference_rules(nftables::Socket& socket, const std::vector<nftables::Rule>& rules) {
+  if (rules.empty()) return;
+  nftables::Batch batch;
+  for (const nftables::Rule& rule : rules) batch.append_rule(rule);
+  socket.commit(batch, "put rules of the nf_tables table cni_hostport back");
 }
 
 }  // namespace cni::portmap

@@ -35,9 +35,11 @@ struct ReferenceHolder {
 std::vector<ReferenceHolder> reference_holders(nftables::Socket& socket, inet::Family family);
 
 // Deletes the rules of a container; if `address` is given only those that speak of it, since the
-// container may be in other networks. Returns whether there were any.
-bool delete_reference_rules(nftables::Socket& socket, inet::Family family,
-                            const std::string& container_id,
-                            const std::optional<inet::Address>& address);
+// container may be in other networks. Returns them.
+std::vector<nftables::Rule> delete_reference_rules(nftables::Socket& socket, inet::Family family,
+                                                   const std::string& container_id,
+                                                   const std::optional<inet::Address>& address);
+// Adds them to their chains again, behind the others.
+void put_back_reference_rules(nftables::Socket& socket, const std::vector<nftables::Rule>& rules);
 
 }  // namespace cni::portmap

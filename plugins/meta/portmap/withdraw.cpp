@@ -3,11 +3,11 @@
 #include <vector>
 
 #include "books.h"
+#include "chain_edits.h"
 #include "claims.h"
 #include "flows.h"
 #include "foreign_chains.h"
 #include "localnet_upkeep.h"
-#include "other_chains.h"
 #include "reference_hostports.h"
 
 namespace cni::portmap {
@@ -40,7 +40,9 @@ class Withdrawal {
   }
 
   void remove_chains() {
-    adjust_others(plans_, nullptr);
+    ChainEdits edits;
+    edits.add_losses(plans_);
+    edits.apply();
     for (const auto& store : stores_with_hostports(books_->socket())) {
       for (const FamilyPlan& plan : plans_) remove_foreign_chains(*store, plan);
     }

@@ -126,6 +126,16 @@ void add_entry_rules(ContainerRules& rules, const Config& config, Family family,
   }
 }
 
+// All are there in their order, perhaps with others between them.
+bool has_in_order(const std::vector<StoredRule>& stored, const std::vector<Rule>& wanted) {
+  auto next = wanted.begin();
+  for (const StoredRule& one : stored) {
+    if (next == wanted.end()) break;
+    if (one.rule && xtables::same_meaning(*one.rule, *next)) ++next;
+  }
+  return next == wanted.end();
+}
+
 bool has_exactly(const std::vector<StoredRule>& stored, const std::vector<Rule>& wanted) {
   return std::ranges::equal(stored, wanted, [](const StoredRule& one, const Rule& other) {
     return one.rule && xtables::same_meaning(*one.rule, other);
@@ -161,22 +171,6 @@ void delete_shared_chains_unless_used(Table& nat) {
   nat.delete_chain_if_exists(kSetMarkChain, {});
 }
 
-// The ports that a rule with DNAT serves.
-std::optional<Run> served_by(const StoredRule& stored) {
-  if (!stored.rule || !stored.rule->destination_ports) return std::nullopt;
-  const Rule& rule = *stored.rule;
-  const auto* target = std::get_if<xtables::DestinationNat>(&rule.target);
-  const auto protocol = static_cast<Protocol>(rule.protocol);
-  if (target == nullptr || name(protocol).empty()) return std::nullopt;
-  const auto [first, last] = *rule.destination_ports;
-  return Run{
-      .protocol = protocol,
-      .host_ip = rule.destination ? std::optional(rule.destination->network.address) : std::nullopt,
-      .host_port = first,
-      .container_port = target->port == 0 ? first : target->port,
-      .count = last - first + 1U};
-}
-
 }  // namespace
 
 ContainerRules render_rules(const Config& config, Family family, const std::string& network,
@@ -189,7 +183,7 @@ ContainerRules render_rules(const Config& config, Family family, const std::stri
   return rules;
 }
 
-void apply_rules(Table& nat, const ContainerRules& rules) {
+void apply_rules(Table& nat, const ContainerRules& rules, const std::vector<ChainShare>& others) {
   for (const std::string& chain : rules.shared_chains) nat.ensure_chain(chain);
   for (const auto& [chain, rule, first] : rules.shared) {
     if (first) {
@@ -199,11 +193,10 @@ void apply_rules(Table& nat, const ContainerRules& rules) {
     }
   }
   nat.ensure_chain(rules.chain);
-  if (!has_exactly(nat.rules(rules.chain), rules.own)) {
-    nat.flush(rules.chain);
-    for (const Rule& rule : rules.own) nat.append(rules.chain, rule);
-  }
-  if (!has_exactly(jumps_to(nat, rules.chain), rules.entry)) {
+  replace_rules(nat, rules.chain, rules.own, others);
+  if (!others.empty()) {
+    for (const Rule& rule : rules.entry) nat.ensure_appended(kEntryChain, rule);
+  } else if (!has_exactly(jumps_to(nat, rules.chain), rules.entry)) {
     nat.erase_if(kEntryChain,
                  [&](const StoredRule& rule) { return rule.jump_target == rules.chain; });
     for (const Rule& rule : rules.entry) nat.append(kEntryChain, rule);
@@ -233,11 +226,11 @@ std::vector<std::string> missing_rules(const Table& nat, const ContainerRules& r
   for (const auto& [chain, rule, first] : rules.shared) expect(chain, nat.rules(chain), rule);
   // Nearly always all are there in their order, and there may be thousands.
   const auto& own = nat.rules(rules.chain);
-  if (!has_exactly(own, rules.own)) {
+  if (!has_in_order(own, rules.own)) {
     for (const Rule& rule : rules.own) expect(rules.chain, own, rule);
   }
   const auto entry = jumps_to(nat, rules.chain);
-  if (!has_exactly(entry, rules.entry)) {
+  if (!has_in_order(entry, rules.entry)) {
     for (const Rule& rule : rules.entry) expect(kEntryChain, entry, rule);
   }
   return missing;
@@ -274,21 +267,6 @@ std::vector<ChainHolder> chain_holders(const Table& nat) {
     list.push_back(std::move(holder));
   }
   return list;
-}
-
-void take_ports(Table& nat, const ChainHolder& holder, const std::vector<Run>& runs) {
-  const PortIndex wanted(runs);
-  nat.erase_if(holder.chain, [&](const StoredRule& stored) {
-    if (!stored.rule || !stored.rule->destination_ports) return false;
-    const Rule& rule = *stored.rule;
-    const Run served{.protocol = static_cast<Protocol>(rule.protocol),
-                     .host_ip = rule.destination ? std::optional(rule.destination->network.address)
-                                                 : std::nullopt,
-                     .host_port = rule.destination_ports->first,
-                     .container_port = rule.destination_ports->first,
-                     .count = rule.destination_ports->last - rule.destination_ports->first + 1U};
-    return !wanted.colliding(served).empty();
-  });
 }
 
 }  // namespace cni::portmap

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "chain_shares.h"
 #include "config.h"
 #include "mapping.h"
 #include "xtables/table.h"
@@ -36,8 +37,9 @@ struct ContainerRules {
 ContainerRules render_rules(const Config& config, inet::Family family, const std::string& network,
                             const std::string& container_id);
 
-// In place of what the container had.
-void apply_rules(xtables::Table& nat, const ContainerRules& rules);
+// In place of what the container had, but for the rules of its other attachments in that chain.
+void apply_rules(xtables::Table& nat, const ContainerRules& rules,
+                 const std::vector<ChainShare>& others = {});
 
 // What is missing, one sentence each.
 std::vector<std::string> missing_rules(const xtables::Table& nat, const ContainerRules& rules);
@@ -55,8 +57,5 @@ struct ChainHolder {
   std::optional<inet::Address> address;  // of the container
 };
 std::vector<ChainHolder> chain_holders(const xtables::Table& nat);
-
-// Takes those rules out of the chain of another container that serve ports of `runs`.
-void take_ports(xtables::Table& nat, const ChainHolder& holder, const std::vector<Run>& runs);
 
 }  // namespace cni::portmap
