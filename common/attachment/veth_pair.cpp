@@ -154,7 +154,11 @@ void wait_until_forwarding(netlink::Socket& host, const netlink::Link& host_end,
   const auto is_up = [&] {
     const netlink::Link link = netlink::get_link(host, host_end.index);
     state = link.oper_state;
-    return state == netlink::OperState::kUp && (!link.port || link.port->enabled);
+    if (state != netlink::OperState::kUp || (link.port && !link.port->enabled)) return false;
+    if (!link.port) return true;
+    // The first port that forwards gives a bridge its carrier.
+    const netlink::Link bridge = netlink::get_link(host, *link.master);
+    return !bridge.carrier || bridge.oper_state == netlink::OperState::kUp;
   };
   if (is_up()) return;
   netlink::LinkWatch watch = netlink::LinkWatch::here();

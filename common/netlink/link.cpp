@@ -44,6 +44,7 @@ std::optional<Link> parse_link(const Answer& answer) {
   link.index = header->ifi_index;
   link.name = attributes.text(IFLA_IFNAME);
   link.up = (header->ifi_flags & IFF_UP) != 0;
+  link.carrier = attributes.find_u8(IFLA_CARRIER).value_or(0) != 0;
   link.promiscuous = (header->ifi_flags & IFF_PROMISC) != 0;
   if (const auto bytes = attributes.find(IFLA_ADDRESS); bytes && !bytes->empty()) {
     const auto* first = reinterpret_cast<const std::uint8_t*>(bytes->data());

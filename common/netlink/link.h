@@ -43,6 +43,9 @@ struct Link {
   std::optional<inet::Mac> mac;
   // What was asked for (IFF_UP); oper_state says what came of it.
   bool up = false;
+  // Whether there is something at the other end (IFLA_CARRIER). oper_state follows it a moment
+  // later, and only then does the link send.
+  bool carrier = false;
   // What was asked for (IFF_PROMISC); packet captures do not show here.
   bool promiscuous = false;
   OperState oper_state = OperState::kUnknown;

@@ -31,26 +31,33 @@ using delegation::Ipam;
 
 // Where the interfaces stand in the result.
 constexpr std::size_t kContainerInterface = 2;
+// In errors.
+constexpr const char* kPort = "bridge port";
 
-// Layer 3: what IPAM says, on the container's link and as gateway on the host.
-Result configure(netlink::Socket& host, netlink::Socket& container, const Request& request,
-                 const Config& config, const Ipam& ipam, const Port& port, Undo& undo) {
+// What IPAM says, and the host as its gateway.
+Result assign(netlink::Socket& host, const Request& request, const Config& config, const Ipam& ipam,
+              const Port& port, Undo& undo) {
   Result result = ipam.add(request, undo);
   for (IpConfig& ip : result.ips) ip.interface = kContainerInterface;
   complete_gateways(config, result);
-
   if (config.is_gateway) {
     const netlink::Link gateway = ensure_gateway_link(host, port, config, undo);
     ensure_gateway_addresses(host, gateway, port, config, result, undo);
     attachment::confirm_neighbours(host, gateway, result, *port.veth.container.mac);
   }
-  attachment::set_up_container_link(
-      *request.netns, container, port.veth.container, result, kContainerInterface,
-      {.detect_duplicates = config.detect_duplicates, .notify_neighbours = true});
-  attachment::add_container_routes(container, port.veth.container, result);
-  attachment::wait_until_forwarding(host, port.veth.host, "bridge port");
-  attachment::announce_addresses(container, port.veth.container);
   return result;
+}
+
+std::vector<Interface> interfaces(netlink::Socket& host, const Request& request,
+                                  const Config& config, const Port& port, bool has_addresses) {
+  std::vector<Interface> all = {describe(netlink::get_link(host, port.bridge.link.index), request),
+                                describe(port.veth.host, request),
+                                describe(port.veth.container, request, request.environment.netns)};
+  if (has_addresses && config.is_gateway && config.access_vlan != 0) {
+    const std::string gateway = vlan_device_name(config.bridge, config.access_vlan);
+    all.push_back(describe(netlink::get_link(host, gateway), request));
+  }
+  return all;
 }
 
 void accept_forwarded(const Request& request, const Config& config, const Result& result,
@@ -63,6 +70,27 @@ void accept_forwarded(const Request& request, const Config& config, const Result
   }
 }
 
+// With key macspoofchk no frame passes before its rules are there.
+void set_up_port(netlink::Socket& host, const Request& request, const Config& config,
+                 const Port& port, Undo& undo) {
+  if (config.mac_spoof_check) {
+    ensure_spoof_check(attachment::Owner::of(request), port.veth.host.name,
+                       *port.veth.container.mac, undo);
+  }
+  netlink::change_link(host, port.veth.host, {.up = true});
+}
+
+// Layer 3, with the addresses of `result`.
+void set_up_container(netlink::Socket& host, netlink::Socket& container, const Request& request,
+                      const Config& config, const Port& port, const Result& result) {
+  attachment::set_up_container_link(
+      *request.netns, container, port.veth.container, result, kContainerInterface,
+      {.detect_duplicates = config.detect_duplicates, .notify_neighbours = true});
+  attachment::add_container_routes(container, port.veth.container, result);
+  attachment::wait_until_forwarding(host, port.veth.host, kPort);
+  attachment::announce_addresses(container, port.veth.container);
+}
+
 Result add(const Request& request, Undo& undo) {
   const Config config = parse_config(request);
   const std::optional<Ipam> ipam = Ipam::find(request);
@@ -71,26 +99,19 @@ Result add(const Request& request, Undo& undo) {
   netlink::Socket container = netlink::Socket::in(*request.netns);
 
   const Port port = connect(host, container, request, config, undo);
-  if (config.mac_spoof_check) {
-    ensure_spoof_check(attachment::Owner::of(request), port.veth.host.name,
-                       *port.veth.container.mac, undo);
-  }
+  set_up_port(host, request, config, port, undo);
   Result result;
+  if (ipam) result = assign(host, request, config, *ipam, port, undo);
+  result.interfaces = interfaces(host, request, config, port, ipam.has_value());
   if (ipam) {
-    result = configure(host, container, request, config, *ipam, port, undo);
+    // Before the first packet: what has left with the container's address stays with it.
+    if (config.masquerade) masquerade::add(request, result, *config.masquerade, undo);
+    accept_forwarded(request, config, result, undo);
+    set_up_container(host, container, request, config, port, result);
   } else if (config.container_interface) {
     netlink::change_link(container, port.veth.container, {.up = true});
-    attachment::wait_until_forwarding(host, port.veth.host, "bridge port");
+    attachment::wait_until_forwarding(host, port.veth.host, kPort);
   }
-  result.interfaces = {describe(netlink::get_link(host, port.bridge.link.index), request),
-                       describe(port.veth.host, request),
-                       describe(port.veth.container, request, request.environment.netns)};
-  if (ipam && config.is_gateway && config.access_vlan != 0) {
-    result.interfaces.push_back(describe(
-        netlink::get_link(host, vlan_device_name(config.bridge, config.access_vlan)), request));
-  }
-  if (ipam && config.masquerade) masquerade::add(request, result, *config.masquerade, undo);
-  if (ipam) accept_forwarded(request, config, result, undo);
   if (config.dns) result.dns = *config.dns;
   return result;
 }

@@ -28,8 +28,7 @@ Port connect(netlink::Socket& host, netlink::Socket& container, const Request& r
   undo.add("delete the veth pair", [owner] { delete_pair(owner); });
   set_port_vlans(host, veth.host, config.vlans, config.preserve_default_vlan);
   netlink::change_link(host, veth.host,
-                       {.up = true,
-                        .alias = attachment::render_alias(owner, config.args),
+                       {.alias = attachment::render_alias(owner, config.args),
                         .hairpin = config.hairpin,
                         .isolated = config.port_isolation});
   return {.bridge = bridge, .veth = std::move(veth)};

@@ -16,7 +16,7 @@ struct Port {
 };
 
 // Makes the bridge if need be and the veth pair of this attachment with its host end as a port,
-// which is up and has its VLANs. The container end is down. Undone as a whole.
+// which has its VLANs. Both ends are down. Undone as a whole.
 Port connect(netlink::Socket& host, netlink::Socket& container, const Request& request,
              const Config& config, Undo& undo);
 
