@@ -13,8 +13,8 @@
 //   in the first user namespace it may have megabytes, else twice net.core.wmem_max, 400 KiB where
 //   that is as the kernel sets it; more is EMSGSIZE. An element takes from 20 bytes on.
 // - What lists show is what is committed. Somebody else's batch that is refused while a set is read
-//   may hide elements (see list_elements() in socket_elements.cpp): whoever acts on absence keeps others from
-//   writing meanwhile.
+//   may hide elements (see list_elements() in socket_elements.cpp): whoever acts on absence keeps
+//   others from writing meanwhile.
 #pragma once
 
 #include <cstdint>

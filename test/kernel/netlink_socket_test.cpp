@@ -40,6 +40,7 @@ struct Receive {
   std::function<ssize_t()> really;
   std::byte* buffer;
   std::size_t size;
+  int flags;
   sockaddr_nl* sender;
 };
 thread_local std::function<ssize_t(const Receive&)> on_receive;
@@ -57,8 +58,8 @@ extern "C" ssize_t recvfrom(int fd, void* buffer, size_t size, int flags, sockad
         ::syscall(SYS_recvfrom, fd, buffer, size, flags, sender, sender_size));
   };
   if (!on_receive) return really();
-  return on_receive(
-      {really, static_cast<std::byte*>(buffer), size, reinterpret_cast<sockaddr_nl*>(sender)});
+  return on_receive({really, static_cast<std::byte*>(buffer), size, flags,
+                     reinterpret_cast<sockaddr_nl*>(sender)});
 }
 
 extern "C" ssize_t sendto(int fd, const void* buffer, size_t size, int flags,
@@ -280,6 +281,22 @@ TEST_CASE("an answer longer than expected is asked for again", "[netlink]") {
   CHECK(get_link(socket, "lo").index == 1);
   CHECK(sends == 2);
   CHECK(room >= 200'000);
+}
+
+TEST_CASE("the rest of an answer that was cut off is not waited for", "[netlink]") {
+  Host host;
+  Socket socket = Socket::in(Netns::open(host.path()));
+  std::vector<bool> waited;
+  const Spoilt spoilt([&](const Receive& receive) -> ssize_t {
+    waited.push_back((receive.flags & MSG_DONTWAIT) == 0);
+    const ssize_t size = receive.really();
+    if (waited.size() > 1) return size;
+    constexpr std::uint32_t kLong = 200'000;
+    std::memcpy(receive.buffer, &kLong, sizeof kLong);  // nlmsg_len
+    return kLong;
+  });
+  CHECK(get_link(socket, "lo").index == 1);
+  CHECK(waited == std::vector{true, false, true});
 }
 
 TEST_CASE("only the kernel is listened to", "[netlink]") {
