@@ -57,6 +57,14 @@ std::string comments(const xtables::Table& table, const std::string& chain) {
   return text;
 }
 
+std::vector<std::string> lines(const xtables::Table& table, const std::string& chain) {
+  std::vector<std::string> result;
+  for (const xtables::StoredRule& stored : table.rules(chain)) {
+    result.push_back(stored.rule ? render(*stored.rule) : "?");
+  }
+  return result;
+}
+
 std::string names_in_use() {
   return read_whole_file("/proc/thread-self/net/ip_tables_names") + "|" +
          read_whole_file("/proc/thread-self/net/ip6_tables_names");

@@ -58,6 +58,9 @@ xtables::Rule commented(const std::string& text, const xtables::Target& target =
 // The comments of a chain, one after the other.
 std::string comments(const xtables::Table& table, const std::string& chain);
 
+// The rules of a chain in the words of iptables-save; "?" for one that the model has none for.
+std::vector<std::string> lines(const xtables::Table& table, const std::string& chain);
+
 // Of the legacy tables: the file that iptables locks, and the names of the tables that the
 // namespace of this thread has, "IPv4|IPv6", each with a line end.
 inline constexpr const char* kLock = "/run/xtables.lock";

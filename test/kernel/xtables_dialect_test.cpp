@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kernel/xtables_bench.h"
 #include "nftables/nftables_socket.h"
 #include "support/sandbox.h"
 #include "support/snapshot.h"
@@ -18,6 +19,7 @@ using namespace cni::xtables;  // NOLINT(google-build-using-namespace)
 using cni::inet::Address;
 using cni::inet::Family;
 using cni::inet::Network;
+using cni::test::commented;
 using cni::test::Host;
 using cni::test::Inside;
 using cni::test::run_checked;
@@ -43,10 +45,6 @@ std::vector<std::string> listed(const std::string& chain) {
     if (text.starts_with(prefix)) lines.push_back(text.substr(prefix.size(), end - prefix.size()));
   }
   return lines;
-}
-
-Rule commented(const std::string& text, const Target& target = Accept{}) {
-  return {.matches = {Comment{text}}, .target = target};
 }
 
 // One line per expression but the counter, whose attributes change.
