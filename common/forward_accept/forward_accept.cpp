@@ -97,11 +97,16 @@ void add(const Request& request, const std::vector<Network>& addresses, Undo& un
     if (chosen.empty()) continue;
     for (const StoreKind kind : kStores) {
       if (!netfilter::drops_forwarded(kind, family)) continue;
-      open(kind)->change(family, kTable,
-                         [&](xtables::Table& table) { add_to(table, owner, chosen); });
-      undo.add("remove what accepts forwarded packets", [kind, family, owner] {
+      // Before the commit, whose answer may be lost.
+      const auto made = std::make_shared<bool>(false);
+      undo.add("remove what accepts forwarded packets", [kind, family, owner, made] {
+        if (!*made) return;
         open(kind)->change(family, kTable,
                            [&](xtables::Table& table) { remove_from(table, owner); });
+      });
+      open(kind)->change(family, kTable, [&](xtables::Table& table) {
+        *made = !differences_from(table, owner, chosen).empty();
+        add_to(table, owner, chosen);
       });
     }
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 #include <set>
 
 #include "base/best_effort.h"
@@ -85,11 +86,16 @@ void add_to_xtables(StoreChoice choice, const Owner& owner, const std::vector<Ne
   for (const Family family : kFamilies) {
     const std::vector<Network> chosen = of_family(addresses, family);
     if (chosen.empty()) continue;
-    store->change(family, kTable,
-                  [&](xtables::Table& table) { add_to(table, owner, chosen, config); });
-    undo.add("remove masquerading", [choice, owner, family, chosen] {
+    // Before the commit, whose answer may be lost.
+    const auto made = std::make_shared<bool>(false);
+    undo.add("remove masquerading", [choice, owner, family, chosen, made] {
+      if (!*made) return;
       netfilter::open_xtables_store(choice)->change(
           family, kTable, [&](xtables::Table& table) { remove_from(table, owner, chosen); });
+    });
+    store->change(family, kTable, [&](xtables::Table& table) {
+      *made = !differences_from(table, owner, chosen, config).empty();
+      add_to(table, owner, chosen, config);
     });
   }
 }
@@ -161,8 +167,7 @@ void add(const Request& request, const Result& result, const Config& config, Und
     add_to_xtables(store, owner, addresses, config, undo);
     return;
   }
-  native::add(owner, addresses, config);
-  undo.add("remove masquerading", [owner] { native::remove(owner); });
+  native::add(owner, addresses, config, undo);
 }
 
 void check(const Request& request, const Result& previous, const Config& config,

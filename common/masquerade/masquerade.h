@@ -23,8 +23,9 @@ std::vector<inet::Network> container_addresses(const Request& request, const Res
 
 // Masquerades those of the container's addresses whose family is on; with none of them nothing is
 // done. `result` has its interfaces. What the attachment had before is replaced, and an address
-// that was another one's is its own from now on. Throws Error 7 for a source address that the host
-// does not have, or for a setting that the store lacks.
+// that was another one's is its own from now on. `undo` leaves what was there before as it is now.
+// Throws Error 7 for a source address that the host does not have, or for a setting that the store
+// lacks.
 void add(const Request& request, const Result& result, const Config& config, Undo& undo);
 
 // In whatever store the rules are, also those of the reference suite.

@@ -316,11 +316,30 @@ void remove_chosen(const std::function<std::vector<Record>(NativeTable&)>& choos
   }
 }
 
+// Of both families.
+std::vector<Record> find_records(nftables::Socket& socket, const Owner& owner) {
+  std::vector<Record> records;
+  for (const Family family : kFamilies) {
+    auto record = NativeTable(socket, native_table(family)).find_record(owner);
+    if (record) records.push_back(*std::move(record));
+  }
+  return records;
+}
+
 }  // namespace
 
-void add(const Owner& owner, const std::vector<Network>& addresses, const Config& config) {
+void add(const Owner& owner, const std::vector<Network>& addresses, const Config& config,
+         Undo& undo) {
   nftables::Socket socket = nftables::Socket::here();
   const state::FileLock lock = netfilter::lock_native_tables();
+  // Before the commit, whose answer may be lost.
+  undo.add("remove masquerading", [owner, before = find_records(socket, owner)] {
+    remove_chosen([&](NativeTable& table) {
+      const auto record = table.find_record(owner);
+      const bool is_new = record && std::ranges::find(before, *record) == before.end();
+      return is_new ? std::vector{*record} : std::vector<Record>();
+    });
+  });
   commit(socket, "masquerade the addresses of the container", [&] {
     Batch batch;
     for (const Family family : kFamilies) {

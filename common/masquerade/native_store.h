@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "attachment/check_container_link.h"
+#include "base/undo.h"
 #include "inet/network.h"
 #include "masquerade/config.h"
 #include "netfilter/owner.h"
@@ -14,9 +15,9 @@
 namespace cni::masquerade::native {
 
 // `addresses` are those to masquerade. In place of what the owner had; an address that another
-// owner had is this one's from now on.
+// owner had is this one's from now on. `undo` removes the owner's unless it had just that before.
 void add(const netfilter::Owner& owner, const std::vector<inet::Network>& addresses,
-         const Config& config);
+         const Config& config, Undo& undo);
 
 // Whether the owner has anything here.
 bool has(const netfilter::Owner& owner);

@@ -384,10 +384,7 @@ std::vector<Record> NativeTable::list_records() {
 
 void NativeTable::put_record(Batch& batch, const Record& record) {
   const Stored stored = read(slot_of(record.owner));
-  if (stored.record && stored.record->owner == record.owner &&
-      stored.record->content == record.content) {
-    return;
-  }
+  if (stored.record == record) return;
   if (!stored.elements.empty()) batch.delete_elements(records_, stored.elements);
   batch.add_elements(records_, record_elements(record));
 }

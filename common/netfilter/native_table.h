@@ -52,6 +52,8 @@ struct Layout {
 struct Record {
   Owner owner;
   json::Value content;
+
+  friend bool operator==(const Record&, const Record&) = default;
 };
 
 class NativeTable {

@@ -34,6 +34,12 @@ std::vector<Network> addresses(unsigned number) {
   return {of("10.88.0.2", 16), of("fd00::2", 64)};
 }
 
+void add(const Owner& who, const std::vector<Network>& what, const Config& config) {
+  cni::Undo undo;
+  native::add(who, what, config, undo);
+  undo.commit();
+}
+
 bool is_masqueraded(const Owner& who, const std::vector<Network>& what) {
   cni::attachment::Differences differences;
   native::check(who, what, {}, differences);
@@ -58,10 +64,10 @@ TEST_CASE("a thousand attachments have as many rules as one", "[masquerade][nfta
   Host host;
   const Inside inside(host);
   const Snapshot before = Snapshot::take("");
-  native::add(owner("c0"), addresses(0), {});
+  add(owner("c0"), addresses(0), {});
   const std::string one = host.run("nft -t list ruleset");
   for (unsigned number = 1; number < kAttachments; ++number) {
-    native::add(owner("c" + std::to_string(number)), addresses(number), {});
+    add(owner("c" + std::to_string(number)), addresses(number), {});
   }
   CHECK(host.run("nft -t list ruleset") == one);
   CHECK(is_masqueraded(owner("c0"), addresses(0)));
@@ -80,15 +86,15 @@ TEST_CASE("a chain goes with the last that has its settings", "[masquerade][nfta
   Host host;
   const Inside inside(host);
   const Config other{.out_interfaces = {"eth0"}};
-  native::add(owner("a"), addresses(1), {});
-  native::add(owner("b"), addresses(2), other);
-  native::add(owner("c"), addresses(3), other);
+  add(owner("a"), addresses(1), {});
+  add(owner("b"), addresses(2), other);
+  add(owner("c"), addresses(3), other);
   CHECK(count_lines(host, "chain to-") == 4);
   native::remove(owner("c"));
   CHECK(count_lines(host, "chain to-") == 4);
   CHECK(count_lines(host, "-out {") == 2);
   // Its settings change, and nobody else has the old ones.
-  native::add(owner("b"), addresses(2), {});
+  add(owner("b"), addresses(2), {});
   CHECK(count_lines(host, "chain to-") == 2);
   CHECK(count_lines(host, "chain drop-") == 2);
   CHECK(count_lines(host, "-out {") == 0);
@@ -107,10 +113,10 @@ TEST_CASE("containers that swap an address at the same time lose nothing",
     host.in([&] {
       for (int round = 0; round < kRounds; ++round) {
         const auto what = addresses(first + static_cast<unsigned>(round) % 2);
-        native::add(owner(id), what, plain);
+        add(owner(id), what, plain);
         native::remove(owner(id));
       }
-      native::add(owner(id), addresses(first), plain);
+      add(owner(id), addresses(first), plain);
     });
   };
   std::thread one([&] { live("one", 1); });
@@ -119,8 +125,8 @@ TEST_CASE("containers that swap an address at the same time lose nothing",
   two.join();
   const Inside inside(host);
   // Whoever came last to an address has it; nobody has lost one that nobody else wanted.
-  native::add(owner("one"), addresses(1), plain);
-  native::add(owner("two"), addresses(2), plain);
+  add(owner("one"), addresses(1), plain);
+  add(owner("two"), addresses(2), plain);
   CHECK(is_masqueraded(owner("one"), addresses(1)));
   CHECK(is_masqueraded(owner("two"), addresses(2)));
   native::remove(owner("one"));

@@ -16,11 +16,13 @@
 #include <csignal>
 #include <cstring>
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "kernel/spoilt_calls.h"
 #include "netlink/address.h"
 #include "netlink/conntrack.h"
 #include "netlink/link.h"
@@ -31,71 +33,14 @@
 using namespace cni::netlink;  // NOLINT(google-build-using-namespace)
 using cni::Busy;
 using cni::netns::Netns;
+using cni::test::Calls;
 using cni::test::Host;
+using cni::test::Option;
+using cni::test::Receive;
+using cni::test::Send;
+using cni::test::Spoilt;
 
 namespace {
-
-// One receive of this thread as a test may spoil it.
-struct Receive {
-  std::function<ssize_t()> really;
-  std::byte* buffer;
-  std::size_t size;
-  int flags;
-  sockaddr_nl* sender;
-};
-thread_local std::function<ssize_t(const Receive&)> on_receive;
-// Returns an errno instead of sending, or 0.
-thread_local std::function<int()> on_send;
-thread_local bool kernel_is_old = false;
-
-}  // namespace
-
-// These stand in front of the C library's.
-extern "C" ssize_t recvfrom(int fd, void* buffer, size_t size, int flags, sockaddr* sender,
-                            socklen_t* sender_size) {
-  const auto really = [=] {
-    return static_cast<ssize_t>(
-        ::syscall(SYS_recvfrom, fd, buffer, size, flags, sender, sender_size));
-  };
-  if (!on_receive) return really();
-  return on_receive({really, static_cast<std::byte*>(buffer), size, flags,
-                     reinterpret_cast<sockaddr_nl*>(sender)});
-}
-
-extern "C" ssize_t sendto(int fd, const void* buffer, size_t size, int flags,
-                          const sockaddr* receiver, socklen_t receiver_size) {
-  if (const int failure = on_send ? on_send() : 0; failure != 0) {
-    errno = failure;
-    return -1;
-  }
-  return ::syscall(SYS_sendto, fd, buffer, size, flags, receiver, receiver_size);
-}
-
-extern "C" int setsockopt(int fd, int level, int option, const void* value,
-                          socklen_t size) noexcept {
-  if (kernel_is_old && level == SOL_NETLINK) {
-    errno = ENOPROTOOPT;
-    return -1;
-  }
-  return static_cast<int>(::syscall(SYS_setsockopt, fd, level, option, value, size));
-}
-
-namespace {
-
-// Spoils things while it lives.
-struct Spoilt {
-  explicit Spoilt(std::function<ssize_t(const Receive&)> receive,
-                  std::function<int()> send = nullptr) {
-    on_receive = std::move(receive);
-    on_send = std::move(send);
-  }
-  Spoilt(const Spoilt&) = delete;
-  Spoilt& operator=(const Spoilt&) = delete;
-  ~Spoilt() {
-    on_receive = nullptr;
-    on_send = nullptr;
-  }
-};
 
 // Receives, and puts an error of the kernel in the place of what came.
 ssize_t receive_error(const Receive& receive, int error_number) {
@@ -196,7 +141,7 @@ TEST_CASE("an interrupted receive goes on", "[netlink]") {
         errno = EINTR;
         return -1;
       },
-      [&] { return ++sends, 0; });
+      [&](const Send&) { return ++sends, 0; });
   CHECK(get_link(socket, "lo").index == 1);
   CHECK(sends == 1);
 }
@@ -206,12 +151,12 @@ TEST_CASE("a request that finds no room is sent again", "[netlink][bridge]") {
   Socket socket = Socket::in(Netns::open(host.path()));
   for (const int failure : {EINTR, ENOBUFS, EAGAIN, EBUSY}) {
     int left = 3;
-    const Spoilt spoilt(nullptr, [&] { return left-- > 0 ? failure : 0; });
+    const Spoilt spoilt(nullptr, [&](const Send&) { return left-- > 0 ? failure : 0; });
     add_bridge(socket, {.name = "br" + std::to_string(failure)});
     CHECK(left < 0);
   }
   CHECK(links(socket).size() == 5);
-  const Spoilt spoilt(nullptr, [] { return EPERM; });
+  const Spoilt spoilt(nullptr, [](const Send&) { return EPERM; });
   CHECK_THROWS_WITH(add_bridge(socket, {.name = "br0"}),
                     "add bridge \"br0\": operation not permitted");
 }
@@ -277,7 +222,7 @@ TEST_CASE("an answer longer than expected is asked for again", "[netlink]") {
         const ssize_t size = receive.really();
         return std::exchange(cut, false) ? 200'000 : size;
       },
-      [&] { return ++sends, 0; });
+      [&](const Send&) { return ++sends, 0; });
   CHECK(get_link(socket, "lo").index == 1);
   CHECK(sends == 2);
   CHECK(room >= 200'000);
@@ -330,9 +275,11 @@ TEST_CASE("kernels that cannot filter give the same lists", "[netlink][veth][ipv
   host.run("ip address add 10.1.2.3/24 dev v0");
   host.run("ip address add fd00::3/64 dev v0 nodad");
   host.run("ip route add 10.9.0.0/16 dev v0 table 100");
-  kernel_is_old = true;
+  std::optional<Spoilt> old(Calls{.set_option = [](const Option& option) {
+    return option.level == SOL_NETLINK ? ENOPROTOOPT : 0;
+  }});
   Socket socket = Socket::in(Netns::open(host.path()));
-  kernel_is_old = false;
+  old.reset();
   const int index = get_link(socket, "v0").index;
   const auto count = [&](const AddressFilter& filter) {
     return std::ranges::count_if(addresses(socket, filter), [](const InterfaceAddress& address) {

@@ -113,16 +113,19 @@ std::vector<Rule> find_entry_rules(Socket& socket, const Names& names) {
   return rules;
 }
 
-// Commits what `fill` adds to a batch, which is nothing if there is nothing to do. It looks again
-// if another program has changed anything since. Returns whether there was something to do.
+// Commits what `fill` adds to a batch, which is nothing if there is nothing to do; then nothing is
+// locked either. It looks again if somebody has changed anything since. Returns whether there was
+// something to do.
 bool commit(const std::string& attempt, const std::function<void(Socket&, Batch&)>& fill) {
-  const state::FileLock lock = netfilter::lock_native_tables();
   Socket socket = Socket::here();
+  // Only keeps our own processes from getting in each other's way.
+  std::optional<state::FileLock> lock;
   for (int at = 1; at <= kAttempts; ++at) {
     const std::uint32_t generation = socket.generation();
     Batch batch;
     fill(socket, batch);
     if (batch.empty()) return false;
+    if (!lock) lock = netfilter::lock_native_tables();
     if (socket.try_commit(batch, attempt, {ERESTART}, generation) == 0) return true;
   }
   throw Busy(fmt::format("{}: other programs change the rules all the time", attempt));
@@ -139,7 +142,6 @@ void delete_chains(Batch& batch, Socket& socket, const std::string& port_name,
   if (mac_chain) batch.delete_chain(bridge_table(), mac_name);
 }
 
-// Only looks: without the table there is nothing to wait for.
 bool has_table() {
   std::optional<Socket> socket = Socket::find();
   return socket && socket->find_table(bridge_table()).has_value();
@@ -195,6 +197,10 @@ void require_room_for_spoof_check(const Attachment& attachment) {
 void ensure_spoof_check(const attachment::Owner& owner, const std::string& port,
                         const inet::Mac& mac, Undo& undo) {
   const Names names = Names::of(owner.attachment);
+  // Before the commit, whose answer may be lost. There is nothing that the undo could take from an
+  // earlier life of the attachment: the port is new.
+  undo.add("delete the MAC check",
+           [attachment = owner.attachment] { delete_spoof_check_if_exists(attachment); });
   commit(fmt::format("add the MAC check of bridge port \"{}\"", port), [&](Socket& socket,
                                                                            Batch& batch) {
     const TableId& table = bridge_table();
@@ -215,8 +221,6 @@ void ensure_spoof_check(const attachment::Owner& owner, const std::string& port,
     }
     batch.append_rule(entry);
   });
-  undo.add("delete the MAC check",
-           [attachment = owner.attachment] { delete_spoof_check_if_exists(attachment); });
 }
 
 bool delete_spoof_check_if_exists(const Attachment& attachment) {
