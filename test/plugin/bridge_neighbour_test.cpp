@@ -26,16 +26,6 @@ std::string unsettled(const Namespace& where, const std::string& device) {
          where.run("ip -6 -o address show dev " + device + " scope global dadfailed");
 }
 
-// A program that runs the plugin where `script` has prepared its mount namespace.
-PluginCall in_mount_namespace(const BridgeNetwork& net, PluginCall call,
-                              const std::string& script) {
-  call.plugin = net.directory.write("wrapped/bridge",
-                                    "#!/bin/sh\nexec unshare --mount sh -c '" + script +
-                                        "; exec \"$0\"' " + plugin_directory() + "/bridge\n",
-                                    0755);
-  return call;
-}
-
 }  // namespace
 
 TEST_CASE("the first packet to a reused address arrives", "[bridge][neighbour][ipv6]") {
@@ -124,13 +114,13 @@ TEST_CASE("a kernel without IPv6 serves IPv4 and refuses IPv6", "[bridge][ipv6]"
   const std::string no_ipv6 = "mount -t tmpfs none /proc/sys/net/ipv6";
   {
     const PluginOutcome outcome =
-        run_plugin_binary(in_mount_namespace(net, net.call("ADD", one), no_ipv6));
+        run_plugin_binary(net.in_mount_namespace(net.call("ADD", one), no_ipv6));
     INFO(outcome.text());
     REQUIRE(outcome.status == 0);
     one.result = *outcome.json;
     CHECK(ping(*one.container, "10.1.2.1"));
-    CHECK(run_plugin_binary(in_mount_namespace(net, net.call("CHECK", one), no_ipv6)).status == 0);
-    CHECK(run_plugin_binary(in_mount_namespace(net, net.call("DEL", one), no_ipv6)).status == 0);
+    CHECK(run_plugin_binary(net.in_mount_namespace(net.call("CHECK", one), no_ipv6)).status == 0);
+    CHECK(run_plugin_binary(net.in_mount_namespace(net.call("DEL", one), no_ipv6)).status == 0);
   }
   net.give_by_number();
   net.config["bridge"] = "br1";
@@ -143,7 +133,7 @@ TEST_CASE("a kernel without IPv6 serves IPv4 and refuses IPv6", "[bridge][ipv6]"
   }
   const Snapshot before = net.snapshot();
   const PluginOutcome outcome =
-      run_plugin_binary(in_mount_namespace(net, net.call("ADD", one), gone));
+      run_plugin_binary(net.in_mount_namespace(net.call("ADD", one), gone));
   INFO(outcome.text());
   CHECK(outcome.code() == 999);
   CHECK_THAT(outcome.message(), Contains("runs without IPv6") && Contains("ipv6.disable"));
@@ -157,7 +147,7 @@ TEST_CASE("sysctls that cannot be written are named", "[bridge][ipv6]") {
   Attached one = net.attachment("c1");
   const Snapshot before = net.snapshot();
   const auto add = [&] {
-    return run_plugin_binary(in_mount_namespace(net, net.call("ADD", one), read_only));
+    return run_plugin_binary(net.in_mount_namespace(net.call("ADD", one), read_only));
   };
   {
     // The host would believe router advertisements.

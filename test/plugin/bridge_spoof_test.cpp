@@ -203,6 +203,29 @@ TEST_CASE("DEL makes no table", "[bridge][macspoofchk][nftables]") {
   CHECK(rules(net).empty());
 }
 
+TEST_CASE("where others have rules for bridges DEL and GC write no file",
+          "[bridge][macspoofchk][nftables]") {
+  BridgeNetwork net;
+  net.without_ipam();
+  net.host.run("nft add table bridge nat");
+  net.host.run(
+      "nft add chain bridge nat PREROUTING { type filter hook prerouting priority -300 ; }");
+  net.host.run("nft add rule bridge nat PREROUTING ether saddr 02:00:00:00:00:01 drop");
+  PluginCall call = net.call("DEL", net.attachment("c1"));
+  SECTION("DEL") {}
+  SECTION("GC") {
+    call.verb = "GC";
+    call.container_id.clear();
+    call.netns.clear();
+    call.ifname.clear();
+  }
+  const PluginOutcome outcome =
+      run_plugin_binary(net.in_mount_namespace(call, "mount -o remount,bind,ro /run"));
+  INFO(outcome.text());
+  CHECK(outcome.status == 0);
+  CHECK(outcome.err.empty());
+}
+
 TEST_CASE("an ADD that fails takes the MAC check back", "[bridge][macspoofchk][nftables]") {
   SpoofNetwork net;
   const Snapshot before = net.settled();

@@ -87,6 +87,14 @@ PluginOutcome Network::run(const std::string& verb, const Json& changed_config,
   return run_plugin_binary(changed);
 }
 
+PluginCall Network::in_mount_namespace(PluginCall call, const std::string& commands) const {
+  call.plugin = directory.write("wrapped/" + plugin,
+                                "#!/bin/sh\nexec unshare --mount sh -c '" + commands +
+                                    "; exec \"$0\"' " + plugin_directory() + "/" + plugin + "\n",
+                                0755);
+  return call;
+}
+
 Attached Network::add(const std::string& id) {
   Attached attached = attachment(id);
   add(attached);

@@ -60,6 +60,9 @@ class Network {
   PluginOutcome run(const std::string& verb, const Json& changed_config,
                     const Attached& attached) const;
 
+  // The same call where shell commands have prepared the mount namespace. They have no quotes.
+  PluginCall in_mount_namespace(PluginCall call, const std::string& commands) const;
+
   // ADD in a new container. It has to succeed.
   Attached add(const std::string& id);
   void add(Attached& attached) const;
