@@ -195,6 +195,28 @@ TEST_CASE("attachments of the reference suite decide where rules are kept",
   }
 }
 
+TEST_CASE("a chain that forwardAccept made is no sign of the reference suite",
+          "[netfilter][nftables][iptables-legacy][iptables-nft]") {
+  for (const std::string tool : kTools) {
+    INFO(tool);
+    Host host;
+    const Inside inside(host);
+    const FakeTool fake(tool.ends_with("nft") ? "iptables-legacy" : "iptables-nft");
+    const Question iptables = {.backend = Backend::kIptables, .path = fake.path()};
+    make_chain(host, tool, "filter", "CNI-FORWARD");
+    make_chain(host, tool, "nat", "CNI-PLUMB-FORWARD");  // says nothing there
+    CHECK(choose_automatically() == expected_of(tool));
+    CHECK(choose(iptables) == expected_of(tool));
+    make_chain(host, tool, "filter", "CNI-PLUMB-FORWARD");
+    CHECK(choose_automatically() == "native");
+    CHECK(choose(iptables) != expected_of(tool));
+    // Of other chains it says nothing.
+    make_chain(host, tool, "nat", "CNI-HOSTPORT-DNAT");
+    CHECK(choose_automatically() == expected_of(tool));
+    CHECK(choose(iptables) == expected_of(tool));
+  }
+}
+
 TEST_CASE("names that only look like those of the reference suite decide nothing",
           "[netfilter][nftables][iptables-legacy][iptables-nft]") {
   Host host;

@@ -8,6 +8,12 @@ using namespace cni::test;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
+// A chain of somebody's own, for nft(8).
+constexpr const char* kGuard =
+    "table inet guard {\n"
+    "  chain pass { type filter hook forward priority 0; policy drop; }\n"
+    "}\n";
+
 // Pods on two bridges or on veths of their own, on a host whose chain FORWARD drops by policy.
 struct DroppingHost {
   DroppingHost(Store store, const std::string& plugin) : net(store, {Protocol::kUdp}) {
@@ -187,6 +193,50 @@ TEST_CASE("forwardAccept where iptables-legacy drops",
   check_passage(Store::kIptablesLegacy, GENERATE("bridge", "veth"));
 }
 
+TEST_CASE("forwardAccept where both flavours of iptables drop",
+          "[forward-accept][bridge][iptables-nft][iptables-legacy]") {
+  DroppingHost host(Store::kIptablesNft, "bridge");
+  for (const Family& family : {kIpv4, kIpv6}) {
+    host.net.iptables(Store::kIptablesLegacy, family, "-P FORWARD DROP");
+  }
+  const Snapshot before = host.net.snapshot();
+  host.accept(true);
+  Pod& client = host.add_client();
+  Pod& server = host.add_server();
+  for (const Family& family : {kIpv4, kIpv6}) {
+    INFO(family.name);
+    CHECK(DroppingHost::seen(client, family.far, 7) == "far");
+    CHECK(DroppingHost::seen(client, server.address(family), 80) == "server");
+  }
+  // Rules in one of them do not help.
+  const Store lacking = GENERATE(Store::kIptablesNft, Store::kIptablesLegacy);
+  INFO(name_of(lacking));
+  host.net.iptables(lacking, kIpv4, "-D CNI-FORWARD -s " + client.address(kIpv4) + " -j ACCEPT");
+  CHECK(DroppingHost::seen(client, kIpv4.far, 7) == "silence");
+  const PluginOutcome missing = host.net.run("CHECK", client).back();
+  CHECK(missing.code() == 999);
+  CHECK_THAT(missing.message(), Contains("-A CNI-FORWARD -s " + client.address(kIpv4)));
+  host.net.del(client);
+  host.net.del(server);
+  CHECK(difference(before, host.net.snapshot()) == "");
+}
+
+TEST_CASE("forwardAccept where a native chain drops as well",
+          "[forward-accept][bridge][nftables][iptables-nft]") {
+  DroppingHost host(Store::kIptablesNft, "bridge");
+  host.accept(true);
+  Pod& client = host.add_client();
+  CHECK(DroppingHost::seen(client, kIpv4.far, 7) == "far");
+  run_checked({.argv = {"nft", "-f", "-"}, .input = kGuard, .netns = host.net.host.path()});
+  CHECK(DroppingHost::seen(client, kIpv4.far, 7) == "silence");
+  // Only that one is still in the way.
+  const PluginOutcome status = host.run("bridge", "STATUS", host.first, nullptr);
+  CHECK(status.status == 0);
+  CHECK_THAT(status.err,
+             Contains("chain \"pass\" of table \"inet guard\"") && !Contains("FORWARD"));
+  CHECK(host.net.run("CHECK", client).back().status == 0);
+}
+
 TEST_CASE("forwardAccept leaves nothing in iptables-nft", "[forward-accept][veth][iptables-nft]") {
   check_removal(Store::kIptablesNft);
 }
@@ -226,11 +276,7 @@ TEST_CASE("a host that drops what it forwards is warned of",
 TEST_CASE("a native chain that drops is only reported, by STATUS",
           "[forward-accept][veth][nftables]") {
   DroppingHost host(Store::kNative, "veth");
-  run_checked({.argv = {"nft", "-f", "-"},
-               .input = "table inet guard {\n"
-                        "  chain pass { type filter hook forward priority 0; policy drop; }\n"
-                        "}\n",
-               .netns = host.net.host.path()});
+  run_checked({.argv = {"nft", "-f", "-"}, .input = kGuard, .netns = host.net.host.path()});
   const Snapshot before = host.net.snapshot();
   const bool on = GENERATE(false, true);
   INFO(on);

@@ -2,76 +2,20 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <map>
-#include <stdexcept>
 #include <string>
+
+#include "unit/xtables/memory_table.h"
 
 using namespace cni::masquerade;  // NOLINT(google-build-using-namespace)
 using cni::inet::Family;
 using cni::inet::Network;
 using cni::netfilter::Owner;
+using cni::test::MemoryTable;
 using cni::xtables::Rule;
-using cni::xtables::StoredRule;
 
 namespace {
 
 using Texts = std::vector<std::string>;
-
-// A table that is nowhere but here.
-class MemoryTable : public cni::xtables::Table {
- public:
-  Family family() const override { return Family::kIpv4; }
-  bool has_chain(const std::string& chain) const override { return chains_.contains(chain); }
-  Texts chains() const override {
-    Texts names;
-    for (const auto& [name, rules] : chains_) {
-      if (name != "POSTROUTING") names.push_back(name);
-    }
-    return names;
-  }
-  const std::vector<StoredRule>& rules(const std::string& chain) const override {
-    static const std::vector<StoredRule> kNone;
-    const auto found = chains_.find(chain);
-    return found == chains_.end() ? kNone : found->second;
-  }
-  bool drops_by_policy(const std::string& /*chain*/) const override { return false; }
-
-  void ensure_chain(const std::string& chain) override { chains_[chain]; }
-  void append(const std::string& chain, const Rule& rule) override {
-    insert(chain, rules(chain).size(), rule);
-  }
-  void insert(const std::string& chain, std::size_t position, const Rule& rule) override {
-    auto& list = chains_[chain];
-    list.insert(list.begin() + static_cast<std::ptrdiff_t>(position),
-                {.rule = rule, .jump_target = rule.jump_target(), .comment = rule.comment()});
-  }
-  void erase(const std::string& chain, std::size_t position) override {
-    auto& list = chains_.at(chain);
-    list.erase(list.begin() + static_cast<std::ptrdiff_t>(position));
-  }
-  void flush(const std::string& chain) override { chains_.at(chain).clear(); }
-  void delete_chain(const std::string& chain) override {
-    for (const StoredRule& rule : rules("POSTROUTING")) {
-      if (rule.jump_target == chain) throw std::logic_error(chain + " is jumped to");
-    }
-    chains_.erase(chain);
-  }
-  bool changed() const override { return true; }
-
-  // All of it, as iptables-save has it.
-  Texts lines() const {
-    Texts all;
-    for (const auto& [chain, list] : chains_) {
-      all.push_back(":" + chain);
-      for (const StoredRule& each : list) {
-        all.push_back("-A " + chain + " " + (each.rule ? render(*each.rule) : "foreign"));
-      }
-    }
-    return all;
-  }
-
-  std::map<std::string, std::vector<StoredRule>> chains_;
-};
 
 Network network(const std::string& text) {
   return *Network::parse(text);
