@@ -170,20 +170,28 @@ bool delete_route_if_exists(Socket& socket, const Route& route) {
   return socket.try_change(message, fmt::format("delete route {}", text(route)), {ESRCH});
 }
 
-bool is_local(Socket& socket, const inet::Address& address) {
+std::optional<Way> find_way(Socket& socket, const inet::Address& address) {
   Message message(RTM_GETROUTE, 0);
   rtmsg header{};
   header.rtm_family = address_family(address.family());
   header.rtm_dst_len = static_cast<std::uint8_t>(address.width());
   message.put_header(header);
   message.put_address(RTA_DST, address);
-  // Refused if there is no way to the address.
   const Outcome outcome =
       socket.exchange(message, fmt::format("look up the route to {}", address.text()));
-  return std::ranges::any_of(outcome.answers, [](const Answer& answer) {
-    const auto route = Attributes::read_header<rtmsg>(std::span<const std::byte>(answer.payload));
-    return answer.type == RTM_NEWROUTE && route && route->rtm_type == kLocal;
-  });
+  for (const Answer& answer : outcome.answers) {
+    const std::span<const std::byte> payload(answer.payload);
+    const auto route = Attributes::read_header<rtmsg>(payload);
+    if (answer.type != RTM_NEWROUTE || !route) continue;
+    const Attributes attributes = Attributes::after_header(payload, sizeof(rtmsg));
+    return Way{.type = route->rtm_type, .link_index = attributes.find_i32(RTA_OIF)};
+  }
+  return std::nullopt;
+}
+
+bool is_local(Socket& socket, const inet::Address& address) {
+  const std::optional<Way> way = find_way(socket, address);
+  return way && way->type == kLocal;
 }
 
 std::optional<int> default_route_link(Socket& socket) {

@@ -67,6 +67,15 @@ std::vector<Route> routes(Socket& socket, const RouteFilter& filter = {});
 // link, priority and preferred source. Returns whether there was one.
 bool delete_route_if_exists(Socket& socket, const Route& route);
 
+// What becomes of packets that this namespace sends.
+struct Way {
+  std::uint8_t type;  // kUnicast, kLocal, ...
+  std::optional<int> link_index;
+};
+
+// To `address`, by whatever rules and tables; one question to the kernel. Nothing if it refuses.
+std::optional<Way> find_way(Socket& socket, const inet::Address& address);
+
 // Whether this namespace takes packets to `address` as its own. The kernel adds an IPv6 address,
 // and makes it work a moment later.
 bool is_local(Socket& socket, const inet::Address& address);

@@ -350,3 +350,19 @@ TEST_CASE("addresses that a namespace takes as its own", "[route][ipv6]") {
   reach.host.run("ip route add unreachable 192.0.2.0/24");
   CHECK_FALSE(is_local(reach.socket, address("192.0.2.1")));
 }
+
+TEST_CASE("the way to an address follows rules and tables", "[netlink][veth]") {
+  Reach reach;
+  reach.host.run("ip link set lo up");
+  const auto way = find_way(reach.socket, address("10.1.2.9"));
+  REQUIRE(way);
+  CHECK(way->type == kUnicast);
+  CHECK(way->link_index == reach.link);
+  CHECK(find_way(reach.socket, address("10.1.2.3"))->type == kLocal);
+  CHECK(find_way(reach.socket, address("fd00::9"))->link_index == reach.link);
+  CHECK(!find_way(reach.socket, address("192.0.2.1")));
+  reach.host.run("ip route add 192.0.2.0/24 dev v0 table 100");
+  CHECK(!find_way(reach.socket, address("192.0.2.1")));
+  reach.host.run("ip rule add to 192.0.2.0/24 table 100");
+  CHECK(find_way(reach.socket, address("192.0.2.1"))->link_index == reach.link);
+}

@@ -18,20 +18,9 @@ std::string sysctl(const std::string& interface) {
 
 std::optional<std::string> find_interface_to(const inet::Address& address) {
   netlink::Socket socket = netlink::Socket::here();
-  const netlink::Route* best = nullptr;
-  const auto routes = netlink::routes(socket, {.family = address.family(), .table = std::nullopt});
-  for (const netlink::Route& route : routes) {
-    if (route.type != netlink::kUnicast || !route.link_index ||
-        !route.destination.contains(address)) {
-      continue;
-    }
-    const auto rank = [](const netlink::Route& one) {
-      return std::pair(-one.destination.prefix_length, one.priority);
-    };
-    if (best == nullptr || rank(route) < rank(*best)) best = &route;
-  }
-  if (best == nullptr) return std::nullopt;
-  const auto link = netlink::find_link(socket, *best->link_index);
+  const auto way = netlink::find_way(socket, address);
+  if (!way || way->type != netlink::kUnicast || !way->link_index) return std::nullopt;
+  const auto link = netlink::find_link(socket, *way->link_index);
   return link ? std::optional(link->name) : std::nullopt;
 }
 

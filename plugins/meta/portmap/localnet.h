@@ -9,7 +9,7 @@
 
 namespace cni::portmap {
 
-// The interface through which this host reaches an address: of the most specific route.
+// The interface through which this host reaches an address.
 std::optional<std::string> find_interface_to(const inet::Address& address);
 
 bool is_localnet_routed(const std::string& interface);
