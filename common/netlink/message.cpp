@@ -5,6 +5,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 #include <sys/socket.h>
@@ -50,6 +51,11 @@ Message::Message(const Netfilter& request, std::uint16_t flags)
   question_ = request.question;
   put_header(nfgenmsg{
       .nfgen_family = request.family, .version = NFNETLINK_V0, .res_id = htons(request.resource)});
+}
+
+Message::Message(SocketQuestion /*tag*/, std::uint16_t flags)
+    : Message(SOCK_DIAG_BY_FAMILY, flags) {
+  question_ = true;
 }
 
 // Each of the flags of a dump means something else in a request that changes something.

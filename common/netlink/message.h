@@ -45,6 +45,10 @@ class Message {
   };
   Message(const Netfilter& request, std::uint16_t flags);
 
+  // A question about sockets (sock_diag(7)), whose type is that of another message in rtnetlink.
+  struct SocketQuestion {};
+  Message(SocketQuestion, std::uint16_t flags);
+
   // Asks for something, and is answered by that or by an error; a change is acknowledged.
   bool is_question() const { return question_; }
   bool is_dump() const;

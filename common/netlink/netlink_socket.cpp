@@ -34,6 +34,18 @@ bool worth_repeating(int error_number) {
          error_number == EINTR || error_number == ERESTART;
 }
 
+int number_of(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kRoute:
+      return NETLINK_ROUTE;
+    case Protocol::kNetfilter:
+      return NETLINK_NETFILTER;
+    case Protocol::kSockets:
+      return NETLINK_SOCK_DIAG;
+  }
+  return -1;
+}
+
 }  // namespace
 
 KernelError::KernelError(int error_number, const std::string& attempt,
@@ -55,9 +67,8 @@ Socket Socket::here(Protocol protocol) {
   if (!socket) throw std::bad_alloc();
   // libnl would take the process ID, which is not unique where PID namespaces share a network.
   ::nl_socket_set_local_port(socket.get(), 0);
-  const int number = protocol == Protocol::kRoute ? NETLINK_ROUTE : NETLINK_NETFILTER;
   errno = 0;
-  if (const int failure = ::nl_connect(socket.get(), number); failure < 0) {
+  if (const int failure = ::nl_connect(socket.get(), number_of(protocol)); failure < 0) {
     throw SystemError(errno != 0 ? errno : EPROTO, "open netlink socket");
   }
 

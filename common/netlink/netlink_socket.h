@@ -1,4 +1,5 @@
-// A connection to one kernel network namespace: to its routing part (rtnetlink(7)) or to netfilter.
+// A connection to one kernel network namespace: to its routing part (rtnetlink(7)), to netfilter,
+// or to what lists its sockets (sock_diag(7)).
 //
 // A socket is opened once, inside the namespace, and stays there; the first argument of every
 // function in this folder then says where it happens.
@@ -43,7 +44,7 @@ class KernelError : public SystemError {
       : SystemError(error_number, attempt, words) {}
 };
 
-enum class Protocol { kRoute, kNetfilter };
+enum class Protocol { kRoute, kNetfilter, kSockets };
 
 class Socket {
  public:

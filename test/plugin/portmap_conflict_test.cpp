@@ -196,6 +196,31 @@ TEST_CASE("removing A after its port went to B leaves B",
   CHECK(who_answers(net, "192.0.2.1", 8080) == "c3");
 }
 
+TEST_CASE("a program of the host that listens on a mapped port is named in a warning",
+          "[portmap][iptables-nft][iptables-legacy]") {
+  PortmapNetwork net(any_store());
+  INFO(name_of(net.store));
+  const MappedPod& pod = net.add_container(2);
+  net.servers.serve(net.host, "host", Protocol::kTcp, "192.0.2.1", 8080);
+  net.servers.serve(net.host, "host", Protocol::kUdp, "127.0.0.1", 8053);
+  const auto said = [&](const std::vector<Json>& mappings) {
+    net.map(mappings);
+    const PluginOutcome outcome = net.run("ADD", pod);
+    CHECK(outcome.status == 0);
+    CHECK(net.check(pod) == "");
+    return outcome.err;
+  };
+  CHECK_THAT(said({PortmapNetwork::mapping(8080)}), Contains("8080/tcp") && Contains("192.0.2.1"));
+  CHECK_THAT(said({PortmapNetwork::mapping(8080, 80, "tcp", {{"hostIP", "192.0.2.1"}})}),
+             Contains("8080/tcp"));
+  CHECK_THAT(said({PortmapNetwork::mapping(8000, 8000, "udp", {{"range", 100}})}),
+             Contains("8053/udp") && Contains("127.0.0.1"));
+  // Another protocol, address or port.
+  CHECK(said({PortmapNetwork::mapping(8080, 80, "udp"), PortmapNetwork::mapping(8079),
+              PortmapNetwork::mapping(8081), PortmapNetwork::mapping(8053),
+              PortmapNetwork::mapping(8080, 80, "tcp", {{"hostIP", "10.1.2.1"}})}) == "");
+}
+
 TEST_CASE("who shares a port gets it when the holder leaves", "[portmap][bridge][veth]") {
   PortmapNetwork net;
   net.config["conflictPolicy"] = "share";
@@ -316,11 +341,11 @@ TEST_CASE("flows of UDP follow at once",
   };
   CHECK(from_one_port() == "host");
   net.map({PortmapNetwork::mapping(8053, 80, "udp")});
-  net.must("ADD", a);
+  CHECK(net.run("ADD", a).status == 0);
   CHECK(from_one_port() == "c2");
   net.must("DEL", a);
   CHECK(from_one_port() == "host");
-  net.must("ADD", b);
+  CHECK(net.run("ADD", b).status == 0);
   CHECK(from_one_port() == "c3");
 }
 

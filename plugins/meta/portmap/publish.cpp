@@ -11,6 +11,7 @@
 #include "flows.h"
 #include "foreign_chains.h"
 #include "foreign_claims.h"
+#include "host_listeners.h"
 #include "legacy_guard.h"
 #include "liveness.h"
 #include "localnet.h"
@@ -145,7 +146,10 @@ void publish(const Request& request, const Config& config, StoreChoice store, Un
     }
     settle_localnet(plans.front(), books);
   }
-  for (const Holding& one : wanted) forget_flows(one.family(), one.runs, std::nullopt);
+  for (const Holding& one : wanted) {
+    forget_flows(one.family(), one.runs, std::nullopt);
+    warn_of_listeners(one.family(), one.runs);
+  }
 }
 
 }  // namespace cni::portmap
