@@ -82,23 +82,15 @@ TEMPLATE_TEST_CASE("the reference suite takes over from us and we from it",
   const Snapshot before = net.snapshot();
   Attached one = net.attachment("c1");
   const Snapshot container_before = Snapshot::take(one.container->path());
-  const auto reference = [&](const std::string& verb) {
-    PluginCall call = net.call(verb, one);
-    call.plugin = "/usr/lib/cni/" + net.plugin;
-    PluginOutcome outcome = run_plugin_binary(call);
-    INFO(outcome.text());
-    REQUIRE(outcome.status == 0);
-    return outcome;
-  };
   SECTION("their ADD, our CHECK and DEL") {
-    one.result = *reference("ADD").json;
+    one.result = *net.run_reference(net.plugin, "ADD", one).json;
     net.check(one);
     net.del(one);
   }
   SECTION("our ADD, their CHECK and DEL") {
     net.add(one);
-    reference("CHECK");
-    reference("DEL");
+    net.run_reference(net.plugin, "CHECK", one);
+    net.run_reference(net.plugin, "DEL", one);
   }
   CHECK(difference(before, net.snapshot()) == "");
   CHECK(difference(container_before, Snapshot::take(one.container->path())) == "");

@@ -70,12 +70,7 @@ TEST_CASE("a bridge that the reference suite made is adopted", "[bridge][referen
   net.config["cniVersion"] = "1.0.0";
   net.give({{"cniVersion", "1.0.0"}, {"ips", {{{"address", "10.1.2.5/24"}}}}});
   Attached theirs = net.attachment("c1");
-  PluginCall call = net.call("ADD", theirs);
-  call.plugin = "/usr/lib/cni/bridge";
-  const PluginOutcome added = run_plugin_binary(call);
-  INFO(added.text());
-  REQUIRE(added.status == 0);
-  theirs.result = *added.json;
+  theirs.result = *net.run_reference("bridge", "ADD", theirs).json;
   net.give({{"cniVersion", "1.0.0"}, {"ips", {{{"address", "10.1.2.6/24"}}}}});
   const Attached ours = net.add("c2");
   CHECK(ping(*ours.container, "10.1.2.5"));

@@ -122,9 +122,7 @@ TEST_CASE("of several ADDs of one container, one wins", "[bridge][race]") {
     }
   }
   CHECK(winners == 1);
-  const PluginOutcome check = net.run("CHECK", one);
-  INFO(check.text());
-  CHECK(check.status == 0);
+  net.check(one);
   CHECK(ping(*one.container, "10.1.2.1"));
 }
 
@@ -179,9 +177,7 @@ TEST_CASE("the MAC of the bridge does not change as containers come and go", "[b
   }
   CHECK(changes == 0);
   for (const Attached& one : attached) {
-    const PluginOutcome check = net.run("CHECK", one);
-    INFO(check.text());
-    CHECK(check.status == 0);
+    net.check(one);
   }
 }
 

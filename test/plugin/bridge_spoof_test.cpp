@@ -26,7 +26,6 @@ namespace {
 
 constexpr std::uint16_t kEtherType = 0x88b5;  // for experiments (IEEE 802)
 constexpr const char* kForeignMac = "02:00:00:00:00:77";
-constexpr const char* kReference = "/usr/lib/cni/bridge";
 
 // A socket of the calling thread's namespace that sends and gets frames of a link.
 class FrameSocket {
@@ -309,14 +308,7 @@ TEST_CASE("GC removes the MAC checks of no valid attachment", "[bridge][macspoof
   net.host.run(
       "nft add rule bridge nat PREROUTING iifname veth4 jump cni-br-iface-c4-eth0 comment "
       "\"macspoofchk-c4-eth0\"");
-  Json config = net.config;
-  config["cni.dev/valid-attachments"] = {{{"containerID", "c1"}, {"ifname", "eth0"}}};
-  PluginCall call = net.call("GC", valid);
-  call.config = config.dump();
-  call.container_id.clear();
-  call.netns.clear();
-  call.ifname.clear();
-  const PluginOutcome outcome = run_plugin_binary(call);
+  const PluginOutcome outcome = net.gc(Json::array({attachment_of(valid)}));
   INFO(outcome.text());
   CHECK(outcome.status == 0);
   const std::string left = rules(net);
@@ -335,9 +327,7 @@ TEST_CASE("a long container ID has a MAC check, a longer one an error",
   // "cni-br-iface-" + ID + "-eth0-mac" is what the kernel takes as name: 255 bytes.
   const Attached longest = net.add(std::string(233, 'c'));
   CHECK(arriving(net, longest, kForeignMac) == Texts{mac_of(longest)});
-  const PluginOutcome check = net.run("CHECK", longest);
-  INFO(check.text());
-  CHECK(check.status == 0);
+  net.check(longest);
   net.del(longest);
   CHECK(difference(before, net.snapshot()) == "");
 
@@ -353,11 +343,7 @@ TEST_CASE("a long container ID has a MAC check, a longer one an error",
 TEST_CASE("STATUS tries the MAC check and leaves no rule", "[bridge][macspoofchk][nftables]") {
   SpoofNetwork net;
   const Snapshot before = net.snapshot();
-  PluginCall call = net.call("STATUS", net.attachment("c1"));
-  call.container_id.clear();
-  call.netns.clear();
-  call.ifname.clear();
-  const PluginOutcome outcome = run_plugin_binary(call);
+  const PluginOutcome outcome = net.status();
   INFO(outcome.text());
   CHECK(outcome.status == 0);
   CHECK(difference(before, net.snapshot()) == "");
@@ -372,14 +358,6 @@ TEST_CASE("the reference suite removes our MAC check and we remove its",
             {"routes", {{{"dst", "0.0.0.0/0"}}}}});
   const Snapshot before = net.settled();
   Attached one = net.attachment("c1");
-  const auto reference = [&](const std::string& verb) {
-    PluginCall call = net.call(verb, one);
-    call.plugin = kReference;
-    PluginOutcome outcome = run_plugin_binary(call);
-    INFO(outcome.text());
-    REQUIRE(outcome.status == 0);
-    return outcome;
-  };
   const auto check = [&] {
     const PluginOutcome outcome = net.run("CHECK", one);
     INFO(outcome.text());
@@ -387,7 +365,7 @@ TEST_CASE("the reference suite removes our MAC check and we remove its",
     CHECK(outcome.status == 0);
   };
   SECTION("their ADD, our CHECK and DEL") {
-    one.result = *reference("ADD").json;
+    one.result = *net.run_reference("bridge", "ADD", one).json;
     CHECK(count(rules(net), "macspoofchk-c1-eth0") == 4);
     check();
     CHECK(arriving(net, one, kForeignMac) == Texts{mac_of(one)});
@@ -396,8 +374,8 @@ TEST_CASE("the reference suite removes our MAC check and we remove its",
   SECTION("our ADD, their CHECK and DEL") {
     net.add(one);
     CHECK(arriving(net, one, kForeignMac) == Texts{mac_of(one)});
-    reference("CHECK");
-    reference("DEL");
+    net.run_reference("bridge", "CHECK", one);
+    net.run_reference("bridge", "DEL", one);
   }
   CHECK(count(rules(net), "c1") == 0);
   CHECK(difference(before, net.snapshot()) == "");

@@ -95,6 +95,16 @@ PluginCall Network::in_mount_namespace(PluginCall call, const std::string& comma
   return call;
 }
 
+PluginOutcome Network::run_reference(const std::string& name, const std::string& verb,
+                                     const Attached& attached) const {
+  PluginCall reference = call(verb, attached);
+  reference.plugin = "/usr/lib/cni/" + name;
+  PluginOutcome outcome = run_plugin_binary(reference);
+  INFO(outcome.text());
+  REQUIRE(outcome.status == 0);
+  return outcome;
+}
+
 Attached Network::add(const std::string& id) {
   Attached attached = attachment(id);
   add(attached);

@@ -63,6 +63,10 @@ class Network {
   // The same call where shell commands have prepared the mount namespace. They have no quotes.
   PluginCall in_mount_namespace(PluginCall call, const std::string& commands) const;
 
+  // The verb by the plugin `name` of the reference suite. It has to succeed.
+  PluginOutcome run_reference(const std::string& name, const std::string& verb,
+                              const Attached& attached) const;
+
   // ADD in a new container. It has to succeed.
   Attached add(const std::string& id);
   void add(Attached& attached) const;

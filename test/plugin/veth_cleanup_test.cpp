@@ -29,12 +29,7 @@ TEST_CASE("our container and one of the reference suite's ptp reach each other",
   net.give(
       {{"cniVersion", "1.0.0"}, {"ips", {{{"address", "10.1.2.5/24"}, {"gateway", "10.1.2.1"}}}}});
   Attached theirs = net.attachment("c1");
-  PluginCall call = net.call("ADD", theirs);
-  call.plugin = kReference;
-  const PluginOutcome added = run_plugin_binary(call);
-  INFO(added.text());
-  REQUIRE(added.status == 0);
-  theirs.result = *added.json;
+  theirs.result = *net.run_reference("ptp", "ADD", theirs).json;
   net.give(
       {{"cniVersion", "1.0.0"}, {"ips", {{{"address", "10.1.2.6/24"}, {"gateway", "10.1.2.1"}}}}});
   const Attached ours = net.add("c2");

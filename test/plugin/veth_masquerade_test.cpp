@@ -52,9 +52,7 @@ TEST_CASE("ipMasq of veth gives both families the host's address", "[veth][masqu
   const Attached one = net.add("c1");
   CHECK(net.seen(one, "192.0.2.2") == "peer saw 192.0.2.1");
   CHECK(net.seen(one, "2001:db8::2") == "peer saw 2001:db8::1");
-  const PluginOutcome check = net.run("CHECK", one);
-  INFO(check.text());
-  CHECK(check.status == 0);
+  net.check(one);
   CHECK(net.run("STATUS", one).status == 0);
 
   // The others of its network see the container itself.
@@ -129,11 +127,7 @@ TEST_CASE("masquerading goes without the container's namespace", "[veth][masquer
     net.del(one);
   }
   SECTION("GC") {
-    PluginCall call = net.call("GC", one);
-    call.environment = {{"CNI_CONTAINERID", std::nullopt},
-                        {"CNI_NETNS", std::nullopt},
-                        {"CNI_IFNAME", std::nullopt}};
-    CHECK(run_plugin_binary(call).status == 0);
+    CHECK(run_plugin_binary(net.call_for_network("GC")).status == 0);
   }
   CHECK(difference(before, net.snapshot()) == "");
 }
@@ -146,16 +140,9 @@ TEST_CASE("masquerading of the reference suite's ptp goes with our DEL",
             {"ips", {{{"address", "10.1.2.5/24"}, {"gateway", "10.1.2.1"}}}},
             {"routes", {{{"dst", "0.0.0.0/0"}}}}});
   Attached one = net.attachment("c1");
-  PluginCall call = net.call("ADD", one);
-  call.plugin = "/usr/lib/cni/ptp";
-  const PluginOutcome added = run_plugin_binary(call);
-  INFO(added.text());
-  REQUIRE(added.status == 0);
-  one.result = *added.json;
+  one.result = *net.run_reference("ptp", "ADD", one).json;
   CHECK(net.seen(one, "192.0.2.2") == "peer saw 192.0.2.1");
-  const PluginOutcome check = net.run("CHECK", one);
-  INFO(check.text());
-  CHECK(check.status == 0);
+  net.check(one);
   net.del(one);
   CHECK_THAT(net.snapshot().text(), !Contains("MASQUERADE") && !Contains("CNI-"));
 }
