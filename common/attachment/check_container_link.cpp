@@ -21,11 +21,6 @@ bool is_in_namespace(const std::string& sandbox, const Request& request) {
   }
 }
 
-// An address without an interface index can only be meant for the container's one.
-bool is_on_interface(const IpConfig& ip, const Interface& interface, const Result& previous) {
-  return !ip.interface || &previous.interfaces[*ip.interface] == &interface;
-}
-
 bool has_gateway(const netlink::Route& route, const inet::Address& gateway) {
   return route.gateway == gateway ||
          std::ranges::any_of(route.next_hops,
@@ -69,6 +64,10 @@ const Interface& get_container_interface(const Request& request, const Result& p
   }
   throw Error(Code::kInternal,
               fmt::format("interface \"{}\" is not in prevResult with a sandbox", ifname));
+}
+
+bool is_on_interface(const IpConfig& ip, const Interface& interface, const Result& previous) {
+  return !ip.interface || &previous.interfaces[*ip.interface] == &interface;
 }
 
 std::optional<netlink::Link> check_link(netlink::Socket& socket, const Interface& expected,

@@ -29,6 +29,10 @@ class Differences {
 // have been reached by another path. Throws Error 999 if there is none.
 const Interface& get_container_interface(const Request& request, const Result& previous);
 
+// Whether an address of `previous` is that of the container's interface. One without an interface
+// index can only be meant for that.
+bool is_on_interface(const IpConfig& ip, const Interface& interface, const Result& previous);
+
 // The link is there, is of `kind`, is up, and has the MAC and MTU that `expected` names. Returns
 // the link if it is there.
 std::optional<netlink::Link> check_link(netlink::Socket& socket, const Interface& expected,

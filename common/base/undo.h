@@ -1,9 +1,9 @@
 // The way back of an ADD: what was done is undone in reverse order unless commit() is called.
 //
 // Add the undo after a step that happens whole or not at all, and before a step that may stop
-// half-way, or that may have happened although it failed: the kernel's answer can be lost. An action
-// names its object by value and calls the same "delete if it exists" function that DEL calls. A
-// failing action is logged and does not hide the first error.
+// half-way, or that may have happened although it failed: the kernel's answer can be lost. An
+// action names its object by value and calls the same "delete if it exists" function that DEL
+// calls. A failing action is logged and does not hide the first error.
 #pragma once
 
 #include <functional>

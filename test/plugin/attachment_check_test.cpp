@@ -82,7 +82,8 @@ TEMPLATE_TEST_CASE("CHECK does not mind what others added", "[bridge][veth][chec
     const std::size_t index = attached.result["interfaces"].size();
     attached.result["interfaces"].push_back(
         {{"name", "net9"}, {"sandbox", attached.container->path()}});
-    attached.result["ips"].push_back({{"address", "10.77.0.5/16"}, {"interface", index}});
+    attached.result["ips"].push_back(
+        {{"address", "10.77.0.5/16"}, {"gateway", "10.77.0.1"}, {"interface", index}});
   }
   SECTION("a MAC and an MTU that a later plugin changed and told") {
     net.in_container("ip link set eth0 address 02:00:00:00:00:99");

@@ -80,8 +80,8 @@ void check_port(netlink::Socket& host, const netlink::Link& container, const Req
   }
 }
 
-void check_gateway(netlink::Socket& host, const Config& config, const Result& previous,
-                   Differences& differences) {
+void check_gateway(netlink::Socket& host, const Config& config, const Interface& expected,
+                   const Result& previous, Differences& differences) {
   if (!config.is_gateway) return;
   const std::string name =
       config.access_vlan == 0 ? config.bridge : vlan_device_name(config.bridge, config.access_vlan);
@@ -92,6 +92,7 @@ void check_gateway(netlink::Socket& host, const Config& config, const Result& pr
   }
   const auto addresses = netlink::addresses(host, {.link_index = link->index});
   for (const IpConfig& ip : previous.ips) {
+    if (!attachment::is_on_interface(ip, expected, previous)) continue;
     if (!ip.gateway || ip.gateway->family() != ip.address.family()) continue;
     const inet::Network gateway{*ip.gateway, ip.address.prefix_length};
     if (std::ranges::find(addresses, gateway, &netlink::InterfaceAddress::network) ==
@@ -117,7 +118,7 @@ void check_attachment(const Request& request, const Config& config, const Result
       attachment::check_addresses_and_routes(container, *link, expected, previous, differences);
     }
   }
-  check_gateway(host, config, previous, differences);
+  check_gateway(host, config, expected, previous, differences);
   const bool with_ipam = !request.conf["ipam"]["type"].string_or("").empty();
   if (with_ipam && config.masquerade) {
     masquerade::check(request, previous, *config.masquerade, differences);

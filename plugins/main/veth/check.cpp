@@ -67,7 +67,7 @@ void check_attachment(const Request& request, const Config& config, const Result
   if (link && link->kind == "veth") {
     Result mine = previous;
     std::erase_if(mine.ips, [&](const IpConfig& ip) {
-      return ip.interface && &previous.interfaces[*ip.interface] != &expected;
+      return !attachment::is_on_interface(ip, expected, previous);
     });
     check_host(host, *link, mine, previous, differences);
     attachment::check_addresses_and_routes(container, *link, expected, previous, differences);
