@@ -3,10 +3,13 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <string>
 #include <system_error>
@@ -39,14 +42,33 @@ void make_directory(const std::string& path, mode_t mode) {
   if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) check(-1, "make directory " + path);
 }
 
+// Waits for `child` and ends as it did; what else it gets to wait for are orphans.
+[[noreturn]] void end_with(pid_t child) {
+  int status = 0;
+  pid_t ended = 0;
+  do {
+    ended = ::wait(&status);
+  } while (ended != child && (ended > 0 || errno == EINTR));
+  ::_exit(ended == child && WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE);
+}
+
+// Returns in a child only. Killed with its parent; and the last process of a process namespace is
+// killed with the first.
+void go_on_in_child() {
+  const pid_t child = ::fork();
+  check(child, "fork");
+  if (child > 0) end_with(child);
+  check(::prctl(PR_SET_PDEATHSIG, SIGKILL), "ask to be killed with the parent");
+}
+
 }  // namespace
 
 void enter_private_namespaces() {
   const uid_t uid = ::getuid();
   const gid_t gid = ::getgid();
   const bool root = ::geteuid() == 0;
-  check(::unshare(CLONE_NEWNS | CLONE_NEWNET | (root ? 0 : CLONE_NEWUSER)),
-        root ? "unshare the mount and network namespaces"
+  check(::unshare(CLONE_NEWNS | CLONE_NEWNET | (root ? CLONE_NEWPID : CLONE_NEWUSER)),
+        root ? "unshare the mount, network and process namespaces"
              : "unshare the user, mount and network namespaces");
   if (!root) {
     // user_namespaces(7): without privileges setgroups(2) must be given up before gid_map.
@@ -55,6 +77,12 @@ void enter_private_namespaces() {
     write_proc("/proc/self/gid_map", "0 " + std::to_string(gid) + " 1");
   }
   check(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "make all mounts private");
+  if (root) {
+    go_on_in_child();  // the init of the process namespace
+    check(::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr),
+          "mount /proc");
+    go_on_in_child();
+  }
   mount_tmpfs("/run");
   make_directory("/run/netns", 0755);
   make_directory("/run/lock", 0755);
