@@ -125,7 +125,7 @@ TEST_CASE("a torn reservation belongs to nobody", "[host-local]") {
   }
 }
 
-TEST_CASE("every other state file may be torn", "[host-local]") {
+TEST_CASE("every other state file may be torn", "[host-local][many]") {
   // A network whose state has every kind of file.
   json ipam = kSmall;
   ipam["cooldown"] = "1h";

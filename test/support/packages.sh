@@ -14,7 +14,7 @@ test_packages=(
   # the tests themselves, and the tools they look at the kernel with
   catch2 iproute2 iputils-ping nftables iptables procps strace tcpdump python3
   # lint and coverage
-  clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev gcovr
+  clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev llvm-19 gcovr
   # a kernel with everything
   user-mode-linux kmod busybox-static
   # the runtimes, and the reference plugins beside them
