@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "netfilter/xtables_view.h"
 #include "nftables/nftables_socket.h"
 
 namespace cni::netfilter {
@@ -25,14 +26,6 @@ namespace {
 using inet::Family;
 
 constexpr std::array kFamilies = {Family::kIpv4, Family::kIpv6};
-// The tables of xtables.
-constexpr std::array<std::string_view, 5> kTables = {"nat", "filter", "mangle", "raw", "security"};
-
-struct FoundChain {
-  std::string table;
-  std::string name;
-};
-using FoundChains = std::vector<FoundChain>;
 
 // --- what is there
 
@@ -48,63 +41,16 @@ bool is_legacy_in_use() {
   });
 }
 
-// The user chains of those tables that are in use.
-FoundChains find_legacy_chains() {
-  FoundChains result;
-  const auto store = xtables::open_legacy();
-  for (const Family family : kFamilies) {
-    for (const char* name : {"nat", "filter", "mangle"}) {
-      const auto table = store->find(family, name);
-      if (!table) continue;
-      for (std::string& chain : table->chains()) {
-        result.push_back({.table = name, .name = std::move(chain)});
-      }
-    }
-  }
-  return result;
-}
-
-bool has_chain(const FoundChains& chains, std::string_view table, std::string_view name) {
-  return std::ranges::any_of(
-      chains, [&](const FoundChain& chain) { return chain.table == table && chain.name == name; });
-}
-
-// A name that the reference suite gives, and we do in its stores: of portmap, firewall, ipMasq.
-bool is_ours_or_the_references(std::string_view name) {
-  constexpr std::size_t kDigits = 24;
-  if (name == "CNI-HOSTPORT-DNAT" || name == "CNI-FORWARD" || name.starts_with("CNI-DN-")) {
-    return true;
-  }
-  return name.starts_with("CNI-") && name.size() == 4 + kDigits &&
-         name.find_first_not_of("0123456789abcdef", 4) == std::string_view::npos;
-}
-
-bool has_attachments(const FoundChains& chains) {
-  const bool own_forward = has_chain(chains, "filter", kOwnForwardMark);
-  return std::ranges::any_of(chains, [&](const FoundChain& chain) {
-    return is_ours_or_the_references(chain.name) && !(own_forward && chain.name == "CNI-FORWARD");
-  });
-}
-
-// kubelet makes these with the host's own iptables, for others to know which one that is.
-bool has_hint(const FoundChains& chains) {
-  return has_chain(chains, "mangle", "KUBE-IPTABLES-HINT") ||
-         has_chain(chains, "mangle", "KUBE-KUBELET-CANARY");
-}
-
 // Both stores as they are at this moment.
 class Host {
  public:
-  Host() : nf_tables_(nftables::Socket::find()), has_legacy_(netfilter::has_legacy()) {
-    if (nf_tables_) {
-      list_chains(nftables::Family::kIp4);
-      list_chains(nftables::Family::kIp6);
-    }
-    if (has_legacy_) legacy_ = find_legacy_chains();
-  }
+  Host()
+      : nf_tables_(nftables::Socket::find()),
+        has_legacy_(netfilter::has_legacy()),
+        dialect_(nf_tables_ ? &*nf_tables_ : nullptr) {}
 
-  const FoundChains& dialect() const { return dialect_; }
-  const FoundChains& legacy() const { return legacy_; }
+  DialectView& dialect() { return dialect_; }
+  LegacyView& legacy() { return legacy_; }
   bool has_legacy() const { return has_legacy_; }
 
   // Whether nf_tables can be used for IPv4: a kernel may have it for bridges only. That is asked by
@@ -112,7 +58,7 @@ class Host {
   // there is another choice, and no other sign.
   bool has_native() {
     if (!nf_tables_) return false;
-    if (!has_legacy_ || has_ip4_chains_) return true;
+    if (!has_legacy_ || dialect_.has_ip4_tables()) return true;
     const nftables::TableId table = {.family = nftables::Family::kIp4,
                                      .name = "cni-plumb-question"};
     nftables::Batch batch;
@@ -128,20 +74,10 @@ class Host {
   }
 
  private:
-  void list_chains(nftables::Family family) {
-    for (nftables::Chain& chain : nf_tables_->list_chains(family)) {
-      if (family == nftables::Family::kIp4) has_ip4_chains_ = true;
-      if (std::ranges::find(kTables, chain.table.name) == kTables.end()) continue;
-      dialect_.push_back({.table = std::move(chain.table.name), .name = std::move(chain.name)});
-    }
-  }
-
   std::optional<nftables::Socket> nf_tables_;
   bool has_legacy_;
-  bool has_ip4_chains_ = false;  // for IPv4, of any table
-
-  FoundChains dialect_;
-  FoundChains legacy_;
+  DialectView dialect_;
+  LegacyView legacy_;
 };
 
 // --- the program iptables
@@ -174,12 +110,12 @@ std::optional<StoreChoice> flavour_by_name(const std::string& name) {
   return std::nullopt;
 }
 
-std::optional<StoreChoice> flavour_of_program(const Host& host) {
+std::optional<StoreChoice> flavour_of_program(Host& host) {
   const auto file = find_iptables();
   if (!file) return std::nullopt;
   if (const auto flavour = flavour_by_name(file->filename())) return flavour;
-  return !host.dialect().empty() || !is_legacy_in_use() ? StoreChoice::kDialect
-                                                        : StoreChoice::kLegacy;
+  return host.dialect().is_in_use() || !is_legacy_in_use() ? StoreChoice::kDialect
+                                                           : StoreChoice::kLegacy;
 }
 
 // --- the choice
@@ -201,11 +137,11 @@ constexpr const char* kLegacyNeeds = "ip_tables (CONFIG_IP_NF_IPTABLES_LEGACY)";
 }
 
 StoreChoice choose_automatically(Host& host, const std::optional<std::string>& mark_chain) {
-  if (mark_chain && has_chain(host.dialect(), "nat", *mark_chain)) return StoreChoice::kDialect;
-  if (mark_chain && has_chain(host.legacy(), "nat", *mark_chain)) return StoreChoice::kLegacy;
+  if (mark_chain && host.dialect().has_chain("nat", *mark_chain)) return StoreChoice::kDialect;
+  if (mark_chain && host.legacy().has_chain("nat", *mark_chain)) return StoreChoice::kLegacy;
   // As long as there is one, a node can go back to the reference suite and lose nothing.
-  if (has_attachments(host.dialect())) return StoreChoice::kDialect;
-  if (has_attachments(host.legacy())) return StoreChoice::kLegacy;
+  if (host.dialect().has_attachments()) return StoreChoice::kDialect;
+  if (host.legacy().has_attachments()) return StoreChoice::kLegacy;
   if (host.has_native()) return StoreChoice::kNative;
   if (host.has_legacy()) return StoreChoice::kLegacy;
   refuse("keep rules", fmt::format("{} or {}", kNativeNeeds, kLegacyNeeds));
@@ -213,15 +149,15 @@ StoreChoice choose_automatically(Host& host, const std::optional<std::string>& m
 
 // The store of the host's iptables, whether that works or not.
 StoreChoice find_flavour(Host& host, const std::optional<std::string>& mark_chain) {
-  const auto with_mark_chain = one_of(mark_chain && has_chain(host.dialect(), "nat", *mark_chain),
-                                      mark_chain && has_chain(host.legacy(), "nat", *mark_chain));
+  const auto with_mark_chain = one_of(mark_chain && host.dialect().has_chain("nat", *mark_chain),
+                                      mark_chain && host.legacy().has_chain("nat", *mark_chain));
   if (with_mark_chain) return *with_mark_chain;
-  const bool in_dialect = has_attachments(host.dialect());
-  const bool in_legacy = has_attachments(host.legacy());
+  const bool in_dialect = host.dialect().has_attachments();
+  const bool in_legacy = host.legacy().has_attachments();
   if (const auto used = one_of(in_dialect, in_legacy)) return *used;
   if (!in_dialect) {
-    if (has_hint(host.dialect())) return StoreChoice::kDialect;
-    if (has_hint(host.legacy())) return StoreChoice::kLegacy;
+    if (host.dialect().has_hint()) return StoreChoice::kDialect;
+    if (host.legacy().has_hint()) return StoreChoice::kLegacy;
   }
   if (const auto flavour = flavour_of_program(host)) return *flavour;
   if (in_dialect || host.has_dialect()) return StoreChoice::kDialect;

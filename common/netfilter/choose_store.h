@@ -21,8 +21,9 @@ enum class StoreChoice { kNative, kDialect, kLegacy };
 //
 // kAuto takes, in this order, the store
 //   - that has `mark_chain`, a chain of table nat that the configuration names;
-//   - in which there are chains of attachments by the reference suite, or of ours in its manner:
-//     the dialect if there are in both;
+//   - in which there are chains of attachments by the reference suite, or of ours in its manner,
+//     CNI-HOSTPORT-DNAT, CNI-FORWARD, or one of ipMasq that POSTROUTING jumps to: the dialect if
+//     there are in both;
 //   - of our own tables, if the kernel has nf_tables;
 //   - of the legacy tables.
 // kIptables takes the store that the host's iptables works on: the first two as above, then the one

@@ -52,7 +52,9 @@ class Socket {
                  std::optional<std::uint32_t> generation = std::nullopt);
 
   std::optional<Table> find_table(const TableId& table);
+  std::vector<Table> list_tables(Family family);
   std::optional<Chain> find_chain(const TableId& table, const std::string& chain);
+  // Of all tables: the kernel chooses by family only.
   std::vector<Chain> list_chains(Family family);
   // Nothing if there is no such table or chain.
   std::vector<Rule> list_rules(const TableId& table);

@@ -23,6 +23,15 @@ std::optional<Table> Socket::find_table(const TableId& table) {
   return std::nullopt;
 }
 
+std::vector<Table> Socket::list_tables(Family family) {
+  Message message = question(NFT_MSG_GETTABLE, family, NLM_F_DUMP);
+  std::vector<Table> tables;
+  for (const Answer& answer : ask(socket_, message, "list the tables of nf_tables")) {
+    if (family_of(answer) == family) tables.push_back(parse_table(answer));
+  }
+  return tables;
+}
+
 std::optional<Chain> Socket::find_chain(const TableId& table, const std::string& chain) {
   Message message = question(NFT_MSG_GETCHAIN, table.family);
   message.put_text(NFTA_CHAIN_TABLE, table.name);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kernel/spoilt_calls.h"
 #include "netfilter/choose_store.h"
 #include "nftables/nftables_socket.h"
 #include "support/child.h"
@@ -188,6 +189,11 @@ TEST_CASE("attachments of the reference suite decide where rules are kept",
     Host host;
     const Inside inside(host);
     make_chain(host, tool, table, chain);
+    if (table == "nat") {
+      const std::string from = chain.starts_with("CNI-DN-") ? "CNI-HOSTPORT-DNAT" : "POSTROUTING";
+      if (from != "POSTROUTING") make_chain(host, tool, table, from);
+      host.run(tool + " -t nat -A " + from + " -j " + chain);
+    }
     CHECK(choose_automatically() == expected_of(tool));
     // Against what the name of the program says.
     const FakeTool fake(tool.ends_with("nft") ? "iptables-legacy" : "iptables-nft");
@@ -225,9 +231,37 @@ TEST_CASE("names that only look like those of the reference suite decide nothing
     for (const char* chain : {"CNI-0123456789ABCDEF01234567", "CNI-0123456789abcdef0123456",
                               "CNI-FORWARDS", "CNI-DNS", "XCNI-DN-1", "CNI-HOSTPORT-DNATS"}) {
       make_chain(host, tool, "nat", chain);
+      host.run(std::string(tool) + " -t nat -A POSTROUTING -j " + chain);
     }
   }
   CHECK(choose_automatically() == "native");
+}
+
+TEST_CASE("to choose costs the same on a host with thousands of chains",
+          "[netfilter][nftables][iptables-legacy][iptables-nft]") {
+  Host host;
+  const Inside inside(host);
+  host.run("iptables-nft -t nat -A POSTROUTING -j ACCEPT");
+  const auto count_answers = [] {
+    int answers = 0;
+    const cni::test::Spoilt counting([&](const cni::test::Receive& receive) {
+      ++answers;
+      return receive.really();
+    });
+    CHECK(name(choose_store(Backend::kAuto)) == "native");
+    return answers;
+  };
+  const int with_few = count_answers();
+  {
+    using namespace cni::nftables;  // NOLINT(google-build-using-namespace)
+    Batch batch;
+    for (int at = 0; at < 3000; ++at) {
+      batch.ensure_chain({.table = {.family = Family::kIp4, .name = "nat"},
+                          .name = "KUBE-SVC-" + std::to_string(at)});
+    }
+    Socket::here().commit(batch, "add chains");
+  }
+  CHECK(count_answers() == with_few);
 }
 
 TEST_CASE("with attachments in both stores of xtables the program iptables decides",
