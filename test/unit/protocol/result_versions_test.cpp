@@ -19,7 +19,7 @@ namespace {
 
 // <case>.in.json is a result as a plugin prints it, <case>.out.json the same result in each of the
 // seven versions, or {"error": message} where there is none.
-const std::filesystem::path kGolden = CNI_SOURCE_DIRECTORY "/test/golden/result";
+const std::filesystem::path kGolden = CNI_SOURCE_DIRECTORY "/cni-spec/vectors/result";
 
 std::vector<std::string> golden_cases() {
   std::vector<std::string> cases;
