@@ -114,9 +114,18 @@ std::optional<netns::Netns> find_netns(const Plugin& plugin, Command command,
   }
 }
 
+// What plugins before this one in the chain have made. Theirs stays in the result; a plugin that
+// makes no interface of its own passes it on by itself. It came with 0.3.0.
+std::optional<Result> find_kept_result(const Plugin& plugin, const Request& request) {
+  if (!plugin.makes_interface || request.version < Version::k0_3_0) return std::nullopt;
+  return request.conf.find_prev_result();
+}
+
 void run_add(const Plugin& plugin, const Request& request, const Streams& streams) {
+  const std::optional<Result> previous = find_kept_result(plugin, request);
   Undo undo;
-  const Result result = plugin.add(request, undo);
+  Result result = plugin.add(request, undo);
+  if (previous) result = appended(*previous, result);
   const std::string output = json::pretty(render_result(result, request.version));
   write_all(streams.out, output, "stdout");
   undo.commit();

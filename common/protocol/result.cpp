@@ -23,6 +23,19 @@ bool Dns::empty() const {
   return nameservers.empty() && domain.empty() && search.empty() && options.empty();
 }
 
+Result appended(Result previous, const Result& own) {
+  const std::size_t before = previous.interfaces.size();
+  previous.interfaces.insert(previous.interfaces.end(), own.interfaces.begin(),
+                             own.interfaces.end());
+  for (IpConfig ip : own.ips) {
+    if (ip.interface) *ip.interface += before;
+    previous.ips.push_back(ip);
+  }
+  previous.routes.insert(previous.routes.end(), own.routes.begin(), own.routes.end());
+  if (!own.dns.empty()) previous.dns = own.dns;
+  return previous;
+}
+
 Route parse_route(const json::Reader& route) {
   const auto destination = route["dst"].find_network();
   if (!destination) route["dst"].refuse("a route needs a destination");

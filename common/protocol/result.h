@@ -57,6 +57,10 @@ struct Result {
   Dns dns = {};
 };
 
+// What a chain has once a plugin that made `own` follows one that gave `previous`: both, with the
+// indexes of both right, and the DNS of the later one if it says any.
+Result appended(Result previous, const Result& own);
+
 // The pieces that configurations and results share. Each throws json::ValueError.
 Route parse_route(const json::Reader& route);
 std::vector<Route> parse_routes(const json::Reader& routes);

@@ -33,6 +33,38 @@ TEST_CASE("ADD prints its result in the version of the request", "[protocol]") {
   }
 }
 
+TEST_CASE("a plugin that makes an interface adds to what the chain has", "[protocol]") {
+  const std::string previous = R"("prevResult":{"interfaces":[{"name":"a"},{"name":"b"}],)"
+                               R"("ips":[{"address":"10.9.9.9/24","interface":1}],)"
+                               R"("routes":[{"dst":"10.9.0.0/16"}],"dns":{"domain":"a"}})";
+  Result own = with_address();
+  own.interfaces = {{.name = "eth0"}};
+  own.ips[0].interface = 0;
+  Probe probe{.result = own, .makes_interface = true};
+  const auto chained = [&](const std::string& version) {
+    return call(probe, variables("ADD"),
+                R"({"cniVersion":")" + version + R"(","name":"n",)" + previous + "}")
+        .json();
+  };
+  const auto result = chained("1.0.0");
+  CHECK(result["interfaces"] ==
+        nlohmann::json::parse(R"([{"name":"a"},{"name":"b"},{"name":"eth0"}])"));
+  CHECK(result["ips"] == nlohmann::json::parse(R"([{"address":"10.9.9.9/24","interface":1},)"
+                                               R"({"address":"10.1.2.5/24","interface":2}])"));
+  CHECK(result["routes"] == nlohmann::json::parse(R"([{"dst":"10.9.0.0/16"}])"));
+  CHECK(result["dns"]["domain"] == "a");
+  probe.result.dns.domain = "b";
+  CHECK(chained("1.1.0")["dns"]["domain"] == "b");
+  // Before 0.3.0 there were no such results.
+  CHECK(chained("0.2.0")["ip4"]["ip"] == "10.1.2.5/24");
+}
+
+TEST_CASE("what the chain has is read before anything is made", "[protocol]") {
+  Probe probe{.makes_interface = true};
+  check_refused(probe, variables("ADD"), R"({"cniVersion":"1.0.0","name":"n","prevResult":[1]})",
+                7);
+}
+
 TEST_CASE("ADD without a version answers in the oldest", "[protocol]") {
   Probe probe{.result = with_address()};
   const Answer answer = call(probe, variables("ADD"), R"({"name":"n"})");
