@@ -5,7 +5,8 @@
 
 Each folder of common/ may include itself and what UNDER says is below it. Plugins and tools may
 include all of common/ and their own folder. Headers of libnl, libiptc and the kernel are for .cpp
-files only. First the check proves on a made-up tree that it can fail.
+files only. cni-conformance includes nothing of ours. First the check proves on a made-up tree that
+it can fail.
 
 Prints "layers: N passed, N failed, 0 skipped", one count per rule and self-test.
 """
@@ -93,6 +94,15 @@ def program_findings(root):
                        "nor in the same folder")
 
 
+def black_box_findings(root):
+    """Code of ours in cni-conformance, which judges it."""
+    folder = root / "test" / "conformance"
+    for path in sources(folder):
+        for number, own, name in includes(path):
+            if own and not (folder / name).exists():
+                yield f'{path.relative_to(root)}:{number}: "{name}" is not of cni-conformance'
+
+
 def header_findings(root):
     """Kernel headers that our own headers pass on."""
     for top in ["common", *PROGRAM_ROOTS]:
@@ -112,7 +122,8 @@ def name_findings(root):
                 yield f"{path.relative_to(root)}: what is in it? The name does not say"
 
 
-RULES = [common_findings, program_findings, header_findings, name_findings]
+RULES = [common_findings, program_findings, black_box_findings, header_findings,
+         name_findings]
 
 # A line that one rule has to find, and where. None: it is fine.
 SELF_TESTS = [
@@ -129,6 +140,7 @@ SELF_TESTS = [
     ("plugins/main/bridge/bridge.cpp", '#include "host-local-ipam/range.h"', program_findings),
     ("tools/cnictl/cnictl.cpp", '#include "../../plugins/main/bridge/config.h"', program_findings),
     ("ipam/static/static.cpp", '#include "config.h"', program_findings),
+    ("test/conformance/bench.cpp", '#include "json/reader.h"', black_box_findings),
     ("common/netlink/link.h", "#include <netlink/netlink.h>", header_findings),
     ("common/netlink/link.h", "#include <linux/if_link.h>", header_findings),
     ("plugins/main/bridge/config.h", "#include <libiptc/libiptc.h>", header_findings),
