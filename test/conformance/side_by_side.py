@@ -47,7 +47,7 @@ def print_failures(ours, theirs):
         if "failed" not in words:
             continue
         print(f"{key[1]:7} {key[0]:11} {words[0]:15} {words[1]:15}")
-        for who, side in zip(("ours", "reference"), sides):
+        for who, side in zip(("FAILED by ours", "reference"), sides):
             if side and side["verdict"] == "failed":
                 print(f"        {who}: {side['reason'][:300]}")
 

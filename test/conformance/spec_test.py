@@ -102,7 +102,7 @@ def main():
         checks += check_tool(spec, sys.argv[2])
     failed = [name for name, fine in checks if not fine]
     for name in failed:
-        print(f"failed: {name}")
+        print(f"FAILED: {name}")
     print(f"spec: {len(checks) - len(failed)} passed, {len(failed)} failed, 0 skipped")
     return 1 if failed else 0
 

@@ -22,7 +22,7 @@ def _install(build, prefix):
 
 
 def _is_plugin(path):
-    return path.name != "cnictl"
+    return path.name not in ("cnictl", "cni-conformance")
 
 
 def _expect_version(words):
