@@ -29,8 +29,17 @@ Ipam Ipam::get(const Request& request) {
   return *std::move(ipam);
 }
 
-bool Ipam::releases_through_link(const Request& request) {
-  return ipam_type(request) == "dhcp";
+void Ipam::release_after(const std::function<void()>& remove, const Request& request,
+                         BestEffort& cleanup) {
+  const auto release = [&] {
+    cleanup.run("release the addresses", [&] {
+      if (const auto ipam = find(request)) ipam->del(request);
+    });
+  };
+  const bool needs_link = ipam_type(request) == "dhcp";
+  if (needs_link) release();
+  remove();
+  if (!needs_link) release();
 }
 
 Result Ipam::add(const Request& request, Undo& undo) const {

@@ -1,9 +1,11 @@
 // The IPAM plugin of a network: chooses addresses and routes for an attachment.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
+#include "base/best_effort.h"
 #include "base/undo.h"
 #include "protocol/request.h"
 #include "protocol/result.h"
@@ -19,9 +21,11 @@ class Ipam {
   // The same for a plugin that cannot do without. Throws Error 7 `no plugin name provided`.
   static Ipam get(const Request& request);
 
-  // Whether the plugin speaks through the container's link when it releases an address, so that the
-  // link has to be there still.
-  static bool releases_through_link(const Request& request);
+  // DEL of an attachment: `remove` what has the addresses, then release these, as another container
+  // may get them at once. The other way round if the plugin speaks through the container's link
+  // when it releases. Both are tried.
+  static void release_after(const std::function<void()>& remove, const Request& request,
+                            BestEffort& cleanup);
 
   // The addresses, routes and DNS settings for this attachment; at least one address, and no
   // interfaces. Undone by DEL, also if the plugin itself fails half-way.

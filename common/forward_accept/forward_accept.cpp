@@ -22,11 +22,12 @@ namespace cni::forward_accept {
 namespace {
 
 using inet::Family;
+using inet::kFamilies;
 using inet::Network;
+using inet::of_family;
 using netfilter::Owner;
 using xtables::StoreKind;
 
-constexpr std::array<Family, 2> kFamilies = {Family::kIpv4, Family::kIpv6};
 constexpr std::array<StoreKind, 2> kStores = {StoreKind::kDialect, StoreKind::kLegacy};
 constexpr const char* kTable = "filter";
 
@@ -34,13 +35,6 @@ Owner owner_of(const Request& request) {
   return {.network = request.conf.name(),
           .container_id = request.environment.container_id,
           .ifname = request.environment.ifname};
-}
-
-std::vector<Network> of_family(const std::vector<Network>& addresses, Family family) {
-  std::vector<Network> chosen;
-  std::ranges::copy_if(addresses, std::back_inserter(chosen),
-                       [&](const Network& each) { return each.family() == family; });
-  return chosen;
 }
 
 std::unique_ptr<xtables::Store> open(StoreKind kind) {

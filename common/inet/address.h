@@ -11,6 +11,7 @@
 namespace cni::inet {
 
 enum class Family : std::uint8_t { kIpv4 = 4, kIpv6 = 6 };
+inline constexpr std::array kFamilies = {Family::kIpv4, Family::kIpv6};
 
 // "IPv4" or "IPv6".
 std::string_view name(Family family);

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "base/text.h"
 
 namespace cni::inet {
@@ -43,6 +46,13 @@ bool Network::contains(const Address& other) const {
 
 bool Network::overlaps(const Network& other) const {
   return contains(other.first()) || other.contains(first());
+}
+
+std::vector<Network> of_family(const std::vector<Network>& networks, Family family) {
+  std::vector<Network> some;
+  std::ranges::copy_if(networks, std::back_inserter(some),
+                       [&](const Network& one) { return one.family() == family; });
+  return some;
 }
 
 Network default_network(Family family) {

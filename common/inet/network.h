@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "inet/address.h"
 
@@ -38,6 +39,9 @@ struct Network {
 
   friend auto operator<=>(const Network&, const Network&) = default;
 };
+
+// Those of one family, in their order.
+std::vector<Network> of_family(const std::vector<Network>& networks, Family family);
 
 // 0.0.0.0/0 or ::/0.
 Network default_network(Family family);

@@ -18,24 +18,18 @@ namespace cni::masquerade {
 namespace {
 
 using inet::Family;
+using inet::kFamilies;
 using inet::Network;
+using inet::of_family;
 using netfilter::Owner;
 using netfilter::StoreChoice;
 
-constexpr std::array<Family, 2> kFamilies = {Family::kIpv4, Family::kIpv6};
 constexpr const char* kTable = "nat";
 
 Owner owner_of(const Request& request) {
   return {.network = request.conf.name(),
           .container_id = request.environment.container_id,
           .ifname = request.environment.ifname};
-}
-
-std::vector<Network> of_family(const std::vector<Network>& addresses, Family family) {
-  std::vector<Network> chosen;
-  std::ranges::copy_if(addresses, std::back_inserter(chosen),
-                       [&](const Network& each) { return each.family() == family; });
-  return chosen;
 }
 
 // Those that the configuration masquerades.

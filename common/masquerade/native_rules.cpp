@@ -54,10 +54,9 @@ Network multicast(Family family) {
   return *Network::parse(family == Family::kIpv4 ? "224.0.0.0/4" : "ff00::/8");
 }
 
-std::vector<Network> of_family(const std::vector<Network>& networks, Family family) {
-  std::vector<Network> chosen;
-  std::ranges::copy_if(networks, std::back_inserter(chosen),
-                       [&](const Network& each) { return each.family() == family; });
+// Without doubles.
+std::vector<Network> set_of_family(const std::vector<Network>& networks, Family family) {
+  std::vector<Network> chosen = inet::of_family(networks, family);
   std::ranges::sort(chosen);
   chosen.erase(std::ranges::unique(chosen).begin(), chosen.end());
   return chosen;
@@ -145,8 +144,8 @@ Policy::Policy(const Config& config, const Network& address, bool drop_invalid)
   skipped.push_back(multicast(family_));
   // An address that is a subnet of its own needs no exception, and so no policy of its own.
   if (address.prefix_length != address.address.width()) skipped.push_back(address.masked());
-  skipped = of_family(skipped, family_);
-  const std::vector<Network> only = of_family(config.only, family_);
+  skipped = set_of_family(skipped, family_);
+  const std::vector<Network> only = set_of_family(config.only, family_);
   const std::vector<Element> names = name_elements(config.out_interfaces);
 
   std::vector<std::string> interfaces = config.out_interfaces;

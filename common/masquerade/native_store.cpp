@@ -16,7 +16,9 @@ namespace cni::masquerade::native {
 namespace {
 
 using inet::Family;
+using inet::kFamilies;
 using inet::Network;
+using inet::of_family;
 using netfilter::NativeTable;
 using netfilter::Owner;
 using netfilter::Record;
@@ -24,16 +26,8 @@ using nftables::Batch;
 using nftables::Bytes;
 using nftables::Element;
 
-constexpr std::array<Family, 2> kFamilies = {Family::kIpv4, Family::kIpv6};
 // Our processes take turns; somebody who flushes the rule set does not wait for his.
 constexpr int kAttempts = 10;
-
-std::vector<Network> of_family(const std::vector<Network>& addresses, Family family) {
-  std::vector<Network> chosen;
-  std::ranges::copy_if(addresses, std::back_inserter(chosen),
-                       [&](const Network& each) { return each.family() == family; });
-  return chosen;
-}
 
 // With liberal tracking the kernel translates segments out of window like all others, and calls
 // only what is really broken invalid.

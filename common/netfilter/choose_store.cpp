@@ -24,8 +24,8 @@ namespace cni::netfilter {
 namespace {
 
 using inet::Family;
+using inet::kFamilies;
 
-constexpr std::array kFamilies = {Family::kIpv4, Family::kIpv6};
 
 // --- what is there
 

@@ -10,8 +10,8 @@ namespace cni::netfilter {
 namespace {
 
 using inet::Family;
+using inet::kFamilies;
 
-constexpr std::array kFamilies = {Family::kIpv4, Family::kIpv6};
 // The tables of xtables.
 constexpr std::array<const char*, 5> kTables = {"nat", "filter", "mangle", "raw", "security"};
 

@@ -138,22 +138,18 @@ void forget_neighbours(const Request& request) {
   }
 }
 
-void release_addresses(const Request& request) {
-  if (const auto ipam = Ipam::find(request)) ipam->del(request);
-}
-
 void del(const Request& request) {
   BestEffort cleanup;
-  const bool release_first = Ipam::releases_through_link(request);
-  if (release_first) cleanup.run("release the addresses", [&] { release_addresses(request); });
-  cleanup.run("remove masquerading", [&] { masquerade::remove(request); });
-  cleanup.run("remove what accepts forwarded packets", [&] { forward_accept::remove(request); });
-  cleanup.run("delete the veth pair", [&] { attachment::delete_veth_pair_if_exists(request); });
-  // The configuration may have lost the key since.
-  cleanup.run("delete the MAC check", [&] { delete_spoof_check_if_exists(request.attachment()); });
-  cleanup.run("forget the neighbours", [&] { forget_neighbours(request); });
-  // Last: once released, another container may get the address.
-  if (!release_first) cleanup.run("release the addresses", [&] { release_addresses(request); });
+  const auto remove = [&] {
+    cleanup.run("remove masquerading", [&] { masquerade::remove(request); });
+    cleanup.run("remove what accepts forwarded packets", [&] { forward_accept::remove(request); });
+    cleanup.run("delete the veth pair", [&] { attachment::delete_veth_pair_if_exists(request); });
+    // The configuration may have lost the key since.
+    cleanup.run("delete the MAC check",
+                [&] { delete_spoof_check_if_exists(request.attachment()); });
+    cleanup.run("forget the neighbours", [&] { forget_neighbours(request); });
+  };
+  Ipam::release_after(remove, request, cleanup);
   cleanup.finish();
 }
 

@@ -51,7 +51,7 @@ struct Config {
   bool limits_sources() const;
 };
 
-inline constexpr inet::Family kFamilies[] = {inet::Family::kIpv4, inet::Family::kIpv6};
+using inet::kFamilies;
 
 // For ADD, CHECK and STATUS; `previous` is what came before in the chain. Throws json::ValueError
 // or Error 7.

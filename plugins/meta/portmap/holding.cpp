@@ -33,14 +33,6 @@ std::size_t ensure_gate(std::vector<Gate>& gates, const Gate& gate) {
   return gates.size() - 1;
 }
 
-std::vector<inet::Network> of_family(const std::vector<inet::Network>& networks,
-                                     inet::Family family) {
-  std::vector<inet::Network> some;
-  std::ranges::copy_if(networks, std::back_inserter(some),
-                       [&](const inet::Network& one) { return one.family() == family; });
-  return some;
-}
-
 // [protocol, host address or "", host port, container port, count, gate or -1]
 json::Value render(const std::vector<Run>& runs) {
   json::Value list = json::Value::array();
@@ -167,8 +159,8 @@ Holding wanted_holding(const Request& request, const Config& config, StoreChoice
             .count = mapping.count};
     const Gate gate{.conditions = config.conditions(family).words,
                     .sources = {.limited = mapping.sources.limited,
-                                .allowed = of_family(mapping.sources.allowed, family),
-                                .denied = of_family(mapping.sources.denied, family)}};
+                                .allowed = inet::of_family(mapping.sources.allowed, family),
+                                .denied = inet::of_family(mapping.sources.denied, family)}};
     if (gate != Gate{}) run.gate = ensure_gate(holding.gates, gate);
     runs.push_back(run);
   }

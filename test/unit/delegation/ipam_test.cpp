@@ -215,8 +215,31 @@ TEST_CASE("a plugin is called where it was found", "[delegation]") {
   CHECK(network.verbs() == Strings{"DEL"});
 }
 
-TEST_CASE("dhcp releases through the container's link", "[delegation]") {
-  CHECK(Ipam::releases_through_link(request(R"("ipam":{"type":"dhcp"})", "")));
-  CHECK_FALSE(Ipam::releases_through_link(request(R"("ipam":{"type":"static"})", "")));
-  CHECK_FALSE(Ipam::releases_through_link(request(R"("a":1)", "")));
+TEST_CASE("addresses are released after what has them, by dhcp before", "[delegation]") {
+  const std::string type = GENERATE("static", "dhcp");
+  const TempDirectory directory;
+  const FakePlugin fake(directory.path(), type);
+  const Request asked = request(R"("ipam":{"type":")" + type + R"("})", directory.path());
+  std::optional<std::size_t> released_before;
+  cni::BestEffort cleanup;
+  SECTION("and both are tried") {
+    Ipam::release_after([&] { released_before = fake.calls().size(); }, asked, cleanup);
+    CHECK(released_before == (type == "dhcp" ? 1U : 0U));
+    CHECK(fake.calls().size() == 1);
+    cleanup.finish();
+  }
+  SECTION("also when one fails") {
+    const auto fail = [] { throw Error(Code::kInternal, "no"); };
+    Ipam::release_after([&] { cleanup.run("remove it", fail); }, asked, cleanup);
+    CHECK(fake.calls().size() == 1);
+    CHECK_THROWS_WITH(cleanup.finish(), "no");
+  }
+}
+
+TEST_CASE("without IPAM there is nothing to release", "[delegation]") {
+  bool removed = false;
+  cni::BestEffort cleanup;
+  Ipam::release_after([&] { removed = true; }, request(R"("a":1)", ""), cleanup);
+  CHECK(removed);
+  cleanup.finish();
 }
