@@ -150,20 +150,26 @@ Interface describe(const netlink::Link& link, const Request& request, const std:
 void wait_until_forwarding(netlink::Socket& host, const netlink::Link& host_end,
                            const std::string& what) {
   constexpr std::chrono::milliseconds kLimit{2000};
-  netlink::OperState state = netlink::OperState::kUnknown;
-  const auto is_up = [&] {
-    const netlink::Link link = netlink::get_link(host, host_end.index);
-    state = link.oper_state;
-    if (state != netlink::OperState::kUp || (link.port && !link.port->enabled)) return false;
+  constexpr std::chrono::milliseconds kBridgeLimit{200};
+  netlink::Link link = host_end;
+  const auto is_forwarding = [&] {
+    link = netlink::get_link(host, host_end.index);
+    return link.oper_state == netlink::OperState::kUp && (!link.port || link.port->enabled);
+  };
+  // The first port that forwards gives a bridge its carrier.
+  const auto passes_bridge = [&] {
     if (!link.port) return true;
-    // The first port that forwards gives a bridge its carrier.
     const netlink::Link bridge = netlink::get_link(host, *link.master);
     return !bridge.carrier || bridge.oper_state == netlink::OperState::kUp;
   };
-  if (is_up()) return;
+  if (is_forwarding() && passes_bridge()) return;
   netlink::LinkWatch watch = netlink::LinkWatch::here();
-  if (!watch.wait_until(is_up, Deadline::in(kLimit))) {
-    throw Error(Code::kInternal, fmt::format("{} in error state: {}", what, netlink::name(state)));
+  if (!watch.wait_until(is_forwarding, Deadline::in(kLimit))) {
+    throw Error(Code::kInternal,
+                fmt::format("{} in error state: {}", what, netlink::name(link.oper_state)));
+  }
+  if (!watch.wait_until(passes_bridge, Deadline::in(kBridgeLimit))) {
+    log::info("the bridge of \"{}\" is not up yet, going on", link.name);
   }
 }
 

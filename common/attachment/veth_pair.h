@@ -67,9 +67,10 @@ std::optional<std::string> find_missing_kind(netlink::Socket& host,
 Interface describe(const netlink::Link& link, const Request& request,
                    const std::string& sandbox = {});
 
-// Waits until frames can pass `host_end`, which was set up and whose peer was too, and the bridge
-// that it is a port of, unless the spanning tree protocol holds that one back. Throws Error 999
-// `<what> in error state: <state>` after 2 s.
+// Waits until frames can pass `host_end`, which was set up and whose peer was too. Throws Error 999
+// `<what> in error state: <state>` after 2 s. Then for the bridge that it is a port of, unless the
+// spanning tree protocol holds that one back; no more than 200 ms, as the kernel puts the states of
+// links off when many change, and a bridge that is late only drops a few frames of the host.
 void wait_until_forwarding(netlink::Socket& host, const netlink::Link& host_end,
                            const std::string& what);
 

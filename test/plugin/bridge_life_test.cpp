@@ -145,6 +145,15 @@ TEST_CASE("one container may be attached twice, under two names", "[bridge]") {
   CHECK(ping(*first.container, "10.1.2.1"));
 }
 
+TEST_CASE("ADD does not fail for a bridge that comes up late", "[bridge]") {
+  BridgeNetwork net;
+  net.del(net.add("c1"));
+  // As it stays for a while where many links change.
+  net.host.run("ip link set br0 mode dormant");
+  net.add("c2");
+  CHECK(link(net.host, "br0")["operstate"] == "DORMANT");
+}
+
 TEST_CASE("DEL does not need the bridge", "[bridge]") {
   BridgeNetwork net;
   const Attached one = net.add("c1");
