@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <sstream>
+#include <stdexcept>
+#include <thread>
 
 namespace cni::test {
 namespace {
@@ -10,6 +13,18 @@ namespace {
 // Of the whole host, in as few processes as possible.
 void batch(const Namespace& where, const std::string& commands) {
   run_checked({.argv = {"ip", "-batch", "-"}, .input = commands, .netns = where.path()});
+}
+
+// The kernel puts off what a new address needs, until some later time.
+void wait_for_local_route(const Namespace& where, const std::string& address) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  const Program show = {
+      .argv = {"ip", "-6", "route", "show", "table", "local", "type", "local", "to", address},
+      .netns = where.path()};
+  while (run_checked(show).empty()) {
+    if (std::chrono::steady_clock::now() > end) throw std::runtime_error("no route to " + address);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
 }
 
 }  // namespace
@@ -67,6 +82,7 @@ PortmapNetwork::PortmapNetwork(PortmapStore chosen) : store(chosen) {
         "link set eth0 up\n"
         "route add default via 192.0.2.1\n"
         "route add ::/0 via 2001:db8::1\n");
+  for (const char* address : {"fd00:1:2::1", "2001:db8::1"}) wait_for_local_route(host, address);
 }
 
 MappedPod& PortmapNetwork::add_container(unsigned number, bool connected) {
