@@ -26,7 +26,6 @@ namespace {
 using inet::Family;
 using inet::kFamilies;
 
-
 // --- what is there
 
 bool has_legacy() {

@@ -1,6 +1,6 @@
-#include "portmap/condition_rules.h"
-
 #include <catch2/catch.hpp>
+
+#include "portmap/condition_rules.h"
 
 using namespace cni;           // NOLINT(google-build-using-namespace)
 using namespace cni::portmap;  // NOLINT(google-build-using-namespace)
