@@ -161,6 +161,17 @@ Lines both_families(const std::string& netns, const std::vector<std::string>& co
   return lines;
 }
 
+// Without what the kernel adds for each IPv6 address of its own, at some later time: the addresses
+// say that already.
+Lines routes(const std::string& netns) {
+  Lines all = both_families(netns, {"route", "show", "table", "all"});
+  std::erase_if(all, [](const std::string& line) {
+    return line.starts_with("ipv6 ") && line.find(R"("protocol":"kernel")") != line.npos &&
+           line.find(R"("table":"local")") != line.npos;
+  });
+  return all;
+}
+
 Lines qdiscs(const std::string& netns) {
   Json list = json_of(netns, {"tc", "-j", "qdisc", "show"});
   for (Json& qdisc : list) qdisc.erase("handle");  // numbered by the kernel unless chosen
@@ -272,7 +283,7 @@ Snapshot Snapshot::take(const std::string& netns, const std::vector<std::string>
   auto& sections = snapshot.sections_;
   sections["links"] = links(netns);
   sections["addresses"] = addresses(netns);
-  sections["routes"] = both_families(netns, {"route", "show", "table", "all"});
+  sections["routes"] = routes(netns);
   sections["rules"] = both_families(netns, {"rule", "show"});
   sections["neighbours"] = joined(both_families(netns, {"neigh", "show", "nud", "permanent"}),
                                   both_families(netns, {"neigh", "show", "proxy"}));

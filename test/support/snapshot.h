@@ -11,7 +11,7 @@ namespace cni::test {
 // Sections by name, each a list of lines:
 //   links       name, kind and its settings, admin flags, MTU, MAC, master, alias
 //   addresses, neighbours (permanent and proxy), qdiscs, bridge vlans
-//   routes      all tables, both families
+//   routes      all tables, both families; but not what the kernel derives from IPv6 addresses
 //   rules       policy routing
 //   nftables, iptables   the rule sets in their order
 //   sysctls     net.{ipv4,ipv6}.{conf,neigh} of every link, ip_forward and the like

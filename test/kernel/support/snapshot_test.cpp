@@ -72,6 +72,7 @@ TEST_CASE("every kind of change in a namespace is seen", "[support]") {
   CHECK(holds(change(host, "ip route add 10.9.0.0/16 dev v0 table 77"), "routes:"));
   CHECK(holds(change(host, "ip -6 route add 2001:db8:9::/64 dev v0"), "routes:"));
   CHECK(holds(change(host, "ip route add blackhole 10.8.0.0/16"), "routes:"));
+  CHECK(holds(change(host, "ip -6 route add local 2001:db8:8::/64 dev lo"), "routes:"));
   CHECK(holds(change(host, "ip neigh add 10.1.2.9 lladdr 02:00:00:00:00:09 dev v0 nud permanent"),
               "neighbours:"));
   CHECK(holds(change(host, "ip neigh add proxy 10.1.2.10 dev v0"), "neighbours:"));
