@@ -71,9 +71,9 @@ void first_ones(Bench& bench) {
 
 void locks_die(Bench& bench) {
   const Attachment one = bench.attachment();
-  for (int step = 1; step <= 10; ++step) {
+  for (const int milliseconds : {1, 2, 3, 5, 8, 12, 20, 35, 60, 100}) {
     Program program = bench.program("ADD", one, bench.request("ADD", one));
-    program.kill_after = std::chrono::milliseconds(2 * step);
+    program.kill_after = std::chrono::milliseconds(milliseconds);
     run(program);
     bench.del(one);
   }

@@ -163,6 +163,7 @@ void obstruct_add(const Request& request) {
   if (defect("DEL-13") && count("adds", 1) == 8) throw Error(100, "too many ADDs");
   if (defect("CON-03")) {
     if (count("held-" + request.id, 1) != 1) throw Error(100, "the lock is held");
+    ::usleep(300'000);  // long enough to be killed here on a slow machine
   }
   if (defect("CON-01") && fs::exists(kShared)) {
     if (count("running", 1) != 1) throw Error(100, "another ADD is running");
