@@ -349,7 +349,7 @@ TEST_CASE("ten thousand ports come and go in one transaction",
   timed("DEL");
 }
 
-TEST_CASE("no program is run", "[portmap][iptables-nft][iptables-legacy]") {
+TEST_CASE("no program is run", "[portmap][iptables-nft][iptables-legacy][traced]") {
   PortmapNetwork net(
       GENERATE(PortmapStore::kNative, PortmapStore::kDialect, PortmapStore::kLegacy));
   MappedPod& pod = net.add_container(2);
