@@ -82,6 +82,15 @@ bool is_direct(const Route& route) {
          route.scope.value_or(netlink::kScopeUniverse) >= netlink::kScopeLink;
 }
 
+// In the network of an address, but neither that address nor a gateway: to those there are routes.
+bool is_other_neighbour(const Result& result, const inet::Address& address) {
+  return std::ranges::any_of(result.ips,
+                             [&](const IpConfig& ip) { return ip.address.contains(address); }) &&
+         std::ranges::none_of(result.ips, [&](const IpConfig& ip) {
+           return ip.gateway == address || ip.address.address == address;
+         });
+}
+
 }  // namespace
 
 void set_up_container_link(const netns::Netns& netns, netlink::Socket& container,
@@ -105,17 +114,19 @@ void set_up_container_link(const netns::Netns& netns, netlink::Socket& container
 }
 
 void add_container_routes(netlink::Socket& container, const netlink::Link& link,
-                          const Result& result) {
+                          const Result& result, const ContainerLinkSettings& settings) {
   for (const Route& wanted : result.routes) {
     const inet::Family family = wanted.destination.family();
+    const auto gateway =
+        wanted.gateway || is_direct(wanted) ? wanted.gateway : first_gateway(result, family);
     const netlink::Route route = {
         .destination = wanted.destination.masked(),
-        .gateway =
-            wanted.gateway || is_direct(wanted) ? wanted.gateway : first_gateway(result, family),
+        .gateway = gateway,
         .link_index = link.index,
         .priority = wanted.priority.value_or(0),
         .table = wanted.table.value_or(netlink::kMainTable),
         .scope = wanted.scope.value_or(netlink::kScopeUniverse),
+        .on_link = settings.no_prefix_routes && gateway && is_other_neighbour(result, *gateway),
         .mtu = wanted.mtu,
         .advmss = wanted.advmss,
     };

@@ -31,8 +31,10 @@ void set_up_container_link(const netns::Netns& netns, netlink::Socket& container
 
 // Adds the routes of `result`; host bits of a destination do not count. One without gateway goes
 // through the first gateway of its family in `result.ips`, if there is one and the scope of the
-// route allows it, else straight out of the link. Throws `failed to add route '...'`.
+// route allows it, else straight out of the link. With `no_prefix_routes` a gateway in the network
+// of an address is still a neighbour, as the reference suite has it. Throws
+// `failed to add route '...'`.
 void add_container_routes(netlink::Socket& container, const netlink::Link& link,
-                          const Result& result);
+                          const Result& result, const ContainerLinkSettings& settings);
 
 }  // namespace cni::attachment

@@ -50,6 +50,7 @@ void add(Socket& socket, const Route& route, std::uint16_t flags) {
   header.rtm_protocol = route.protocol;
   header.rtm_scope = route.scope;
   header.rtm_type = route.type;
+  if (route.on_link) header.rtm_flags = RTNH_F_ONLINK;
   Message message = route_message(RTM_NEWROUTE, flags, route, header);
   if (route.mtu || route.advmss) {
     message.nest(RTA_METRICS, [&] {
@@ -103,6 +104,7 @@ std::optional<Route> parse_route(const Answer& answer, inet::Family family) {
   route.scope = header->rtm_scope;
   route.protocol = header->rtm_protocol;
   route.type = header->rtm_type;
+  route.on_link = (header->rtm_flags & RTNH_F_ONLINK) != 0;
   route.preferred_source = attributes.find_address(RTA_PREFSRC);
   const Attributes metrics = attributes.nested(RTA_METRICS);
   route.mtu = metrics.find_u32(RTAX_MTU);

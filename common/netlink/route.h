@@ -35,6 +35,8 @@ struct Route {
   std::uint8_t scope = kScopeUniverse;
   std::uint8_t protocol = kProtocolBoot;
   std::uint8_t type = kUnicast;
+  // Take the gateway for one beyond the link, whatever other routes say (RTNH_F_ONLINK).
+  bool on_link = false;
   std::optional<std::uint32_t> mtu = std::nullopt;
   std::optional<std::uint32_t> advmss = std::nullopt;
   std::optional<inet::Address> preferred_source = std::nullopt;

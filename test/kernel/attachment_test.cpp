@@ -171,13 +171,13 @@ TEST_CASE("routes take gateway, table, metric and MTU", "[attachment][veth]") {
                     .advmss = 1200,
                     .priority = 7,
                     .table = 100}};
-  add_container_routes(pair.container, veth.container, result);
+  add_container_routes(pair.container, veth.container, result, {});
   CHECK_THAT(pair.container_namespace.run("ip route show"),
              Contains("default via 10.1.2.1 dev eth0") && Contains("10.9.0.0/16 via 10.1.2.9 dev"));
   CHECK_THAT(pair.container_namespace.run("ip route show table 100"),
              Contains("10.8.0.0/16 via 10.1.2.1 dev eth0 metric 7 mtu 1300 advmss 1200"));
   result.routes = {{.destination = network("10.7.0.0/16"), .gateway = Address::parse("192.0.2.1")}};
-  CHECK_THROWS_WITH(add_container_routes(pair.container, veth.container, result),
+  CHECK_THROWS_WITH(add_container_routes(pair.container, veth.container, result, {}),
                     Contains("failed to add route '10.7.0.0/16 via 192.0.2.1") &&
                         Contains("dev eth0") && Contains("unreachable"));
 }

@@ -96,6 +96,19 @@ TEST_CASE("a route goes by gateway and link", "[netlink][veth]") {
   CHECK(read[0].protocol == kProtocolBoot);
   CHECK(read[0].type == kUnicast);
   CHECK_FALSE(read[0].mtu);
+  CHECK_FALSE(read[0].on_link);
+}
+
+TEST_CASE("a gateway may be a neighbour by decree", "[netlink][veth]") {
+  Reach reach;
+  Route route = {.destination = network("10.9.0.0/16"),
+                 .gateway = address("192.0.2.7"),
+                 .link_index = reach.link};
+  CHECK_THROWS(add_route(reach.socket, route));
+  route.on_link = true;
+  add_route(reach.socket, route);
+  CHECK(reach.shown("10.9.0.0/16").at(0).at("flags").at(0) == "onlink");
+  CHECK(reach.to("10.9.0.0/16").at(0).on_link);
 }
 
 TEST_CASE("a route has everything that it was given", "[netlink][veth][ipv6]") {

@@ -193,6 +193,26 @@ TEST_CASE("addresses without a gateway get a link-local one", "[veth][ipv6]") {
   CHECK(difference(before, net.snapshot()) == "");
 }
 
+TEST_CASE("a route may lead through any address of the network", "[veth][ipv6]") {
+  VethNetwork net;
+  Json routes = {{{"dst", "10.9.0.0/16"}, {"gw", "10.1.2.9"}},
+                 {{"dst", "fd09::/16"}, {"gw", "fd00:1:2::9"}}};
+  net.give({{"ips",
+             {{{"address", "10.1.2.5/24"}, {"gateway", "10.1.2.1"}},
+              {{"address", "fd00:1:2::5/64"}, {"gateway", "fd00:1:2::1"}}}},
+            {"routes", routes}});
+  const Attached one = net.add("c1");
+  CHECK_THAT(one.container->run("ip route show 10.9.0.0/16"), Contains("via 10.1.2.9 dev eth0"));
+  CHECK_THAT(one.container->run("ip -6 route show fd09::/16"),
+             Contains("via fd00:1:2::9 dev eth0"));
+  net.check(one);
+  net.del(one);
+  // Not through one of another network.
+  routes[0]["gw"] = "10.1.3.9";
+  net.give({{"ips", {{{"address", "10.1.2.5/24"}, {"gateway", "10.1.2.1"}}}}, {"routes", routes}});
+  CHECK_THAT(net.run("ADD", net.attachment("c2")).text(), Contains("10.9.0.0/16 via 10.1.3.9"));
+}
+
 TEST_CASE("the MTU is set on both ends of the pair", "[veth]") {
   VethNetwork net;
   int expected = 1400;

@@ -83,10 +83,11 @@ void set_up_port(netlink::Socket& host, const Request& request, const Config& co
 // Layer 3, with the addresses of `result`.
 void set_up_container(netlink::Socket& host, netlink::Socket& container, const Request& request,
                       const Config& config, const Port& port, const Result& result) {
-  attachment::set_up_container_link(
-      *request.netns, container, port.veth.container, result, kContainerInterface,
-      {.detect_duplicates = config.detect_duplicates, .notify_neighbours = true});
-  attachment::add_container_routes(container, port.veth.container, result);
+  const attachment::ContainerLinkSettings settings = {.detect_duplicates = config.detect_duplicates,
+                                                      .notify_neighbours = true};
+  attachment::set_up_container_link(*request.netns, container, port.veth.container, result,
+                                    kContainerInterface, settings);
+  attachment::add_container_routes(container, port.veth.container, result, settings);
   attachment::wait_until_forwarding(host, port.veth.host, kPort);
   attachment::announce_addresses(container, port.veth.container);
 }

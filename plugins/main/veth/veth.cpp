@@ -70,10 +70,11 @@ Result add(const Request& request, Undo& undo) {
   if (config.masquerade) masquerade::add(request, result, *config.masquerade, undo);
   accept_forwarded(request, config, result, undo);
   route_host(host, veth, result);
+  const attachment::ContainerLinkSettings settings = {.no_prefix_routes = true};
   attachment::set_up_container_link(*request.netns, container, veth.container, result,
-                                    kContainerInterface, {.no_prefix_routes = true});
+                                    kContainerInterface, settings);
   route_container(container, veth, result);
-  attachment::add_container_routes(container, veth.container, result);
+  attachment::add_container_routes(container, veth.container, result, settings);
   attachment::wait_until_forwarding(host, veth.host, "host end of the veth pair");
   introduce(host, container, veth, result);
   if (config.dns) result.dns = *config.dns;
