@@ -1,0 +1,289 @@
+"""Hosts and containers as network namespaces, suites of plugins that act on them, and what the
+kernel has afterwards: to compare suites with each other.
+
+Everything is in namespaces of this process, which isolate() makes first of all.
+"""
+
+import contextlib
+import ctypes
+import itertools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNS = 0x00020000
+CLONE_NEWNET = 0x40000000
+
+
+def isolate():
+    """Starts this script again where nothing it does reaches the machine: new network, mount and
+    process namespaces, which end with it, and tmpfs where plugins keep state."""
+    if os.environ.get("CNI_TEST_ISOLATED") != "1":
+        arguments = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child",
+                     "--mount-proc", sys.executable, *sys.argv]
+        os.execvpe(arguments[0], arguments, {**os.environ, "CNI_TEST_ISOLATED": "1"})
+    mount_state()
+
+
+def isolate_worker():
+    """The same once more for a process that works beside others of this script."""
+    if LIBC.unshare(CLONE_NEWNS | CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    mount_state()
+
+
+def mount_state():
+    """tmpfs where plugins keep state, and namespaces their names."""
+    for directory in ("/run", "/var/lib/cni", "/mnt"):
+        os.makedirs(directory, exist_ok=True)
+        run("mount", "-t", "tmpfs", "none", directory)
+    os.makedirs("/run/netns")
+
+
+def run(*command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+class Namespace:
+    """A network namespace with lo up, at `path` as runtimes name it."""
+
+    def __init__(self, name):
+        self.path = f"/run/netns/{name}"
+        run("ip", "netns", "add", name)
+        with self.entered():
+            run("ip", "link", "set", "lo", "up")
+
+    @contextlib.contextmanager
+    def entered(self):
+        """The calling thread is in this namespace."""
+        with open("/proc/thread-self/ns/net", "rb") as back, open(self.path, "rb") as there:
+            _set_namespace(there)
+            try:
+                yield
+            finally:
+                _set_namespace(back)
+
+    def run(self, *command, **options):
+        with self.entered():
+            return run(*command, **options)
+
+    def batch(self, *lines):
+        """Commands of ip(8), in one run of it."""
+        if lines:
+            self.run("ip", "-batch", "-", input="\n".join(lines) + "\n")
+
+    def set_sysctl(self, name, value):
+        with self.entered():
+            pathlib.Path("/proc/sys", name).write_text(str(value), encoding="ascii")
+
+    def remove(self):
+        run("ip", "netns", "delete", os.path.basename(self.path))
+
+
+def _set_namespace(file):
+    if LIBC.setns(file.fileno(), CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), f"setns {file.name}")
+
+
+class Outcome:
+    """Of a plugin's run: `status`, `json` (None if stdout is none), `stderr`."""
+
+    def __init__(self, done):
+        self.status = done.returncode
+        self.stdout = done.stdout
+        self.stderr = done.stderr
+        try:
+            self.json = json.loads(done.stdout) if done.stdout.strip() else None
+        except json.JSONDecodeError:
+            self.json = None
+
+    @property
+    def code(self):
+        """The error's code, None after success."""
+        if self.status == 0:
+            return None
+        return self.json.get("code") if isinstance(self.json, dict) else "no error JSON"
+
+    def __str__(self):
+        answer = json.dumps(self.json) if self.json is not None else self.stdout.strip()
+        return f"{self.status} {answer} {self.stderr.strip()}"
+
+
+class Suite:
+    """The plugins of a folder."""
+
+    def __init__(self, name, folder):
+        self.name = name
+        self.folder = os.path.abspath(folder)
+
+    def call(self, verb, config, host, container_id, netns, ifname="eth0", cni_args="", path=None):
+        """Runs the plugin `config["type"]` in the namespace `host`, with `path` as PATH.
+        `config` may be text, then it is given as it is, and names no plugin: (plugin, text)."""
+        plugin, text = (config["type"], json.dumps(config)) if isinstance(config, dict) else config
+        environment = {"PATH": path or os.environ["PATH"], "CNI_COMMAND": verb,
+                       "CNI_CONTAINERID": container_id, "CNI_NETNS": netns, "CNI_IFNAME": ifname,
+                       "CNI_ARGS": cni_args, "CNI_PATH": self.folder}
+        with host.entered():
+            done = subprocess.run([os.path.join(self.folder, plugin)], input=text, text=True,
+                                  capture_output=True, check=False, env=environment, timeout=60)
+        return Outcome(done)
+
+
+def state(namespace):
+    """What the kernel has in a namespace, {section: [line]}, apart from what changes by itself:
+    indexes, counters, timers, operational state, and what IPv6 derives from MACs."""
+    with namespace.entered():
+        links = json.loads(run("ip", "-json", "-details", "address", "show"))
+        routes = [{**route, "family": family}
+                  for family in ("-4", "-6")
+                  for route in json.loads(
+                      run("ip", family, "-json", "-details", "route", "show", "table", "all"))]
+        return {"links": sorted(f"{link['ifname']} {key}={value}" for link in links
+                                for key, value in _link(link).items()
+                                if value not in (None, "")),
+                "addresses": sorted(_line({"dev": link["ifname"], **_address(address)})
+                                    for link in links for address in link["addr_info"]
+                                    if not _made_by_the_kernel(address)),
+                "routes": sorted(_line(_route(route)) for route in routes
+                                 if not _made_by_the_kernel(route)),
+                "sysctls": _sysctls([link["ifname"] for link in links])}
+
+
+def rules(namespace):
+    """The rule sets of all stores, as {section: [line]}; tables without a chain do not count."""
+    with namespace.entered():
+        found = {"nftables": [_without_counters(line)
+                              for line in run("nft", "list", "ruleset").splitlines()]}
+        for family in ("ip", "ip6"):
+            saved = []
+            # Whatever is not listed there would come to be by asking for it.
+            names = pathlib.Path(f"/proc/net/{family}_tables_names")
+            for table in names.read_text(encoding="ascii").split() if names.exists() else []:
+                saved += [_without_counters(line) for line in
+                          run(f"{family}tables-legacy-save", "-t", table).splitlines()
+                          if not line.startswith("#")]
+            found[f"{family}tables-legacy"] = saved
+        return found
+
+
+def files(directory):
+    """Everything below a directory as {path: content}."""
+    root = pathlib.Path(directory)
+    return {str(path.relative_to(root)): path.read_text(encoding="utf-8", errors="replace")
+            for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def difference(before, after):
+    """The lines that went and came, by section; empty if nothing did."""
+    lines = []
+    for section in sorted(set(before) | set(after)):
+        old, new = before.get(section, []), after.get(section, [])
+        lines += [f"{section}: - {line}" for line in old if line not in new]
+        lines += [f"{section}: + {line}" for line in new if line not in old]
+    return lines
+
+
+def _line(fields):
+    return " ".join(f"{key}={value}" for key, value in fields.items()
+                    if value not in (None, [], ""))
+
+
+PORT_KEYS = ("hairpin", "isolated", "learning", "flood", "guard", "root_block", "fastleave")
+BRIDGE_KEYS = ("vlan_filtering", "stp_state", "ageing_time", "group_fwd_mask", "mcast_snooping")
+QUIET_FLAGS = ("LOWER_UP", "NO-CARRIER", "M-DOWN")
+
+
+def _link(link):
+    info = link.get("linkinfo", {})
+    data, port = info.get("info_data", {}), info.get("info_slave_data", {})
+    return {"kind": info.get("info_kind"), "mac": link.get("address"),
+            "flags": ",".join(flag for flag in link["flags"] if flag not in QUIET_FLAGS),
+            "mtu": link["mtu"], "master": link.get("master"), "alias": link.get("ifalias"),
+            "txqlen": link.get("txqlen"), "promiscuity": link.get("promiscuity"),
+            **{key: data.get(key) for key in BRIDGE_KEYS if info.get("info_kind") == "bridge"},
+            **{key: port.get(key) for key in PORT_KEYS}}
+
+
+def _address(address):
+    return {"local": address["local"], "prefixlen": address["prefixlen"],
+            "peer": address.get("address"), "broadcast": address.get("broadcast"),
+            "scope": address["scope"], "label": address.get("label")}
+
+
+def _route(route):
+    leave_out = ("flags", "pref", "cache", "nexthops")
+    hops = [_line({key: hop[key] for key in sorted(hop) if key not in leave_out})
+            for hop in route.get("nexthops", [])]
+    return {**{key: route[key] for key in sorted(route) if key not in leave_out},
+            "nexthops": sorted(hops)}
+
+
+def _made_by_the_kernel(entry):
+    """Link-local and multicast of IPv6, and the table local, which follow from the rest."""
+    text = str(entry.get("local", entry.get("dst", "")))
+    return text.startswith(("fe80:", "ff00:", "ff02:")) or entry.get("table") == "local" \
+        or entry.get("type") in ("multicast", "anycast")
+
+
+# The kernel counts these by itself, or refuses to show them.
+VOLATILE_SYSCTLS = ("stable_secret", "mc_forwarding", "mtu", "ioam6_id", "ioam6_id_wide")
+
+
+def _sysctls(links):
+    """Those of `all` and `default`, and where a link differs from `default`."""
+    lines = [f"ipv4/ip_forward={_read('/proc/sys/net/ipv4/ip_forward')}"]
+    for family in ("ipv4", "ipv6"):
+        values = {}
+        for name in ["all", "default", *links]:
+            directory = pathlib.Path("/proc/sys/net", family, "conf", name)
+            for file in sorted(directory.iterdir()) if directory.is_dir() else []:
+                if file.name in VOLATILE_SYSCTLS:
+                    continue
+                values[name, file.name] = _read(file)
+                if name == "all" or values[name, file.name] != values.get(("default", file.name)):
+                    lines.append(f"{family}/conf/{name}/{file.name}={values[name, file.name]}")
+    return lines
+
+
+def _read(path):
+    try:
+        return pathlib.Path(path).read_text(encoding="ascii").strip()
+    except OSError as error:
+        return error.strerror
+
+
+def _without_counters(line):
+    if line.startswith(":"):
+        return line.rsplit(" ", 1)[0]
+    words = line.split(" ")
+    if "counter" in words and "packets" in words:
+        at = words.index("packets")
+        del words[at:at + 4]
+    return " ".join(words)
+
+
+class Workplace:
+    """A folder for one side, and numbers for namespaces, so that none is used twice."""
+
+    numbers = itertools.count()
+
+    def __init__(self):
+        self.directory = tempfile.mkdtemp(dir="/mnt")
+        self.host = Namespace(f"h{next(self.numbers)}")
+        self.containers = []
+
+    def container(self):
+        self.containers.append(Namespace(f"c{next(self.numbers)}"))
+        return self.containers[-1]
+
+    def remove(self):
+        for namespace in [self.host, *self.containers]:
+            namespace.remove()
+        run("rm", "-rf", self.directory)
