@@ -110,12 +110,6 @@ def _(found, side, line):
     return codes(found, ["7"], ["None"]) and "a route needs a destination" in found.outcomes[0]
 
 
-@rule("protocol-case")
-def _(found, side, line):
-    return found.verb == "CHECK" and found.case.plugin == "portmap" \
-        and codes(found, ["None"], ["999"]) and "-p TCP" in found.outcomes[1]
-
-
 @rule("check-dual-stack")
 def _(found, side, line):
     return found.verb == "CHECK" and codes(found, ["None"], ["999"]) \
@@ -128,15 +122,44 @@ def _(found, side, line):
         and "no plugin name provided" in found.outcomes[1]
 
 
+@rule("check-routes")
+def _(found, side, line):
+    return found.verb == "CHECK" and codes(found, ["None"], ["999"]) \
+        and "Expected Route " in found.outcomes[1]
+
+
+@rule("default-route-twice")
+def _(found, side, line):
+    return codes(found, ["None"], ["999"]) and found.case.key("isDefaultGateway") is True \
+        and "failed to add route" in found.outcomes[1] and "file exists" in found.outcomes[1]
+
+
+@rule("negative-mtu")
+def _(found, side, line):
+    return codes(found, ["7"], ["None"]) and found.case.key("mtu") == -1
+
+
 @rule("unused-keys")
 def _(found, side, line):
     return codes(found, ["None"], ["999"]) and "struct field DNS.dns" in found.outcomes[1]
 
 
+@rule("version-1.1.0")
+def _(found, side, line):
+    return codes(found, ["None", "7", "999"], ["1"]) and found.case.version == "1.1.0"
+
+
+NEWER_KEYS = "masqAll|portIsolation|disableContainerInterface|DisableContainerInterface|vlanTrunk" \
+             "|preserveDefaultVlan|ipMasqBackend|ipmasq backend"
+
+
 @rule("newer-keys")
 def _(found, side, line):
-    return codes(found, ["7"], ["None"]) and \
-        re.search(r"key .*masqAll.* is", found.outcomes[0]) is not None
+    if found.part == "code":
+        return found.theirs == ["None"] and re.search(NEWER_KEYS, found.outcomes[0]) is not None
+    newer = {key for key in found.case.config if re.fullmatch(NEWER_KEYS, key)}
+    return "portIsolation" in newer and " isolated=" in line \
+        or "disableContainerInterface" in newer and "eth0 " in line
 
 
 @rule("pointer-of-failed-add")

@@ -225,7 +225,7 @@ def start_worker(folders):
 def try_case(plugin_and_number):
     """(case, [(id or None, what was found)])"""
     plugin, number = plugin_and_number
-    case = generate.case(number, plugin)
+    case = generate.case(number, plugin) if number >= 0 else generate.SELDOM[-1 - number]
     try:
         trial = Trial(case, SUITES)
         found = [(one, *differences.known(one)) for one in trial.run()]
@@ -259,7 +259,9 @@ def main():
     arguments = parser.parse_args()
     twins.isolate()
     plugins = [arguments.plugin] if arguments.plugin else PLUGINS
-    numbers = range(arguments.cases) if arguments.case is None else [arguments.case]
+    numbers = [arguments.case]
+    if arguments.case is None:
+        numbers = range(-len(generate.SELDOM), arguments.cases)
     todo = [(plugins[number % len(plugins)], number) for number in numbers]
     seen, failed = collections.Counter(), 0
     with multiprocessing.Pool(os.cpu_count(), start_worker, (arguments.folders,)) as pool:

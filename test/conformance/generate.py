@@ -64,7 +64,7 @@ NOT_STRING = (1, True, {}, [])
 
 def case(number, plugin):
     dice = Dice(number)
-    made = Case(number, {"cniVersion": dice.value(VERSIONS, ("0.5.0", "9.9.9", "1.0", 1)),
+    made = Case(number, {"cniVersion": dice.value(VERSIONS, ("0.5.0", "1.1.0", "9.9.9", "1.0", 1)),
                          "name": dice.value(("n", "net-1", "A_b.c"), ("", "-n", "a/b", "a b", 7)),
                          "type": plugin})
     {"bridge": _bridge, "ptp": _ptp, "loopback": _loopback, "host-local": _host_local,
@@ -158,7 +158,12 @@ def _bridge(dice, made):
     dice.put(config, "promiscMode", 10, [True, False], NOT_BOOL)
     dice.put(config, "enabledad", 3, [True], NOT_BOOL)
     dice.put(config, "macspoofchk", 4, [True, False], NOT_BOOL)
-    dice.put(config, "vlan", 4, [0], [-1, 4095, 5000, *NOT_INT])
+    dice.put(config, "vlan", 4, [0, 100], [-1, 4095, 5000, *NOT_INT])
+    dice.put(config, "vlanTrunk", 3, [None], [[{"minID": 5}], [{"id": 4095}], "x"])
+    dice.put(config, "preserveDefaultVlan", 3, [True, False], NOT_BOOL)
+    dice.put(config, "portIsolation", 5, [True, False], NOT_BOOL)
+    dice.put(config, "disableContainerInterface", 3, [True, False], NOT_BOOL)
+    dice.put(config, "ipMasqBackend", 4, ["iptables", "nftables"], ["x", 1])
     dice.put(config, "args", 10, [{"cni": {"mac": "0a:00:00:00:00:0d"}}, {}, None, {"cni": {}}],
              [{"cni": {"mac": "nope"}}, "x", {"cni": 1}])
     dice.put(config, "runtimeConfig", 10, [{"mac": "0a:00:00:00:00:0e"}, {}, None],
@@ -274,3 +279,24 @@ def result(addresses, version):
     return {"interfaces": [{"name": "br0"}, {"name": "veth1"},
                            {"name": "eth0", "sandbox": NETNS}],
             "ips": ips, "routes": [{"dst": "0.0.0.0/0"}], "dns": dns}
+
+
+def _simple(plugin, ranges=(V4[0],), routes=(), **keys):
+    ipam = {"type": "host-local", "dataDir": DATA, "ranges": [[one] for one in ranges],
+            "routes": list(routes)}
+    return {"cniVersion": "1.0.0", "name": "n", "type": plugin, "ipam": ipam, **keys}
+
+
+# Known differences that chance brings seldom.
+SELDOM = [
+    Case(-1, _simple("ptp", routes=[{"dst": "0.0.0.0/0"}, {"dst": "192.0.2.0/24"}])),
+    Case(-2, _simple("bridge", isDefaultGateway=True, routes=[{"dst": "0.0.0.0/0"}])),
+    Case(-3, _simple("bridge", mtu=-1)),
+    Case(-4, _simple("bridge", portIsolation="yes")),
+    Case(-5, _simple("host-local", ranges=[V4[0], {"subnet": "fd00:1::/126"}]), containers=4),
+    Case(-6, _simple("host-local", routes=[{"gw": "10.1.2.1"}])),
+    Case(-7, _simple("bridge", isGateway=True, routes=[{"dst": "10.200.0.1/16"}])),
+    Case(-8, {"cniVersion": "1.0.0", "name": "n", "type": "bridge"}),
+    Case(-9, {"cniVersion": "1.0.0", "name": "n", "type": "loopback", "dns": {"domain": 1}}),
+    Case(-10, _simple("ptp") | {"cniVersion": "1.1.0"}),
+]
