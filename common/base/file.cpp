@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "base/error.h"
+#include "base/interruption.h"
 
 namespace cni {
 
@@ -16,7 +17,10 @@ std::string read_all(int fd, std::size_t limit, const std::string& name) {
   std::array<char, 16384> buffer{};
   for (;;) {
     const ssize_t count = ::read(fd, buffer.data(), buffer.size());
-    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EINTR) {
+      interruption::check();
+      continue;
+    }
     if (count < 0) throw_io_errno(fmt::format("read {}", name));
     if (count == 0) return data;
     data.append(buffer.data(), static_cast<std::size_t>(count));

@@ -19,7 +19,8 @@ class Undo {
   Undo& operator=(const Undo&) = delete;
   ~Undo() { roll_back(); }
 
-  // `what` completes the log line "cannot <what>: ...".
+  // `what` completes the log line "cannot <what>: ...". Throws Interrupted, the action being
+  // noted, if this process is asked to stop: there is no next step.
   void add(std::string what, std::function<void()> action);
 
   // Everything is as it should be: forget the way back.

@@ -20,6 +20,7 @@
 #include "base/deadline.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/interruption.h"
 #include "base/unique_fd.h"
 #include "exec/conversation.h"
 
@@ -141,7 +142,9 @@ Outcome run_child(const std::string& path, const std::vector<std::string>& envir
     if (error == 0) {
       ChildPipes pipes{
           .in = std::move(in.write), .out = std::move(out.read), .err = std::move(err.read)};
-      return converse(pid, std::move(pipes), input, limits, stderr_goes, ended);
+      Outcome outcome = converse(pid, std::move(pipes), input, limits, stderr_goes, ended);
+      interruption::check();
+      return outcome;
     }
     reap(pid);
     const std::string attempt = fmt::format("fork/exec {}", path);

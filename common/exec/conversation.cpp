@@ -14,6 +14,7 @@
 
 #include "base/deadline.h"
 #include "base/error.h"
+#include "base/interruption.h"
 
 namespace cni::exec {
 namespace {
@@ -68,10 +69,12 @@ class Conversation {
 
   // One round of poll(2); false when the deadline has passed.
   bool wait() {
-    std::array<pollfd, 4> fds = {{{.fd = in_.get(), .events = POLLOUT, .revents = 0},
+    const int interrupted = asked_to_stop_ ? -1 : interruption::fd();
+    std::array<pollfd, 5> fds = {{{.fd = in_.get(), .events = POLLOUT, .revents = 0},
                                   {.fd = out_.get(), .events = POLLIN, .revents = 0},
                                   {.fd = err_.get(), .events = POLLIN, .revents = 0},
-                                  {.fd = ended_.fd(), .events = POLLIN, .revents = 0}}};
+                                  {.fd = ended_.fd(), .events = POLLIN, .revents = 0},
+                                  {.fd = interrupted, .events = POLLIN, .revents = 0}}};
     const int timeout = deadline_.poll_timeout_ms();
     if (timeout == 0) return false;
     if (::poll(fds.data(), fds.size(), timeout) < 0 && errno != EINTR) throw_errno("poll a child");
@@ -79,6 +82,7 @@ class Conversation {
     if (fds[1].revents != 0) collect(out_, output_);
     if (fds[2].revents != 0) collect_stderr();
     if (fds[3].revents != 0) look_whether_ended();
+    if (fds[4].revents != 0) ask_to_stop();
     return true;
   }
 
@@ -120,6 +124,14 @@ class Conversation {
     deadline_ = Deadline::in(limits_.grace);
   }
 
+  // The child may have something to undo as well.
+  void ask_to_stop() {
+    asked_to_stop_ = true;
+    if (status_) return;
+    ::kill(-pid_, SIGTERM);
+    deadline_ = Deadline::in(limits_.stop);
+  }
+
   void kill_group() {
     ::kill(-pid_, SIGKILL);
     if (!status_) status_ = reap(pid_);
@@ -140,6 +152,7 @@ class Conversation {
   const ChildEnded& ended_;
   Deadline deadline_;
   std::optional<int> status_;
+  bool asked_to_stop_ = false;
   bool flooded_ = false;
   std::string output_;
   std::string errors_;

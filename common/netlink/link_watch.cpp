@@ -8,6 +8,8 @@
 #include <array>
 #include <cerrno>
 
+#include "base/interruption.h"
+
 namespace cni::netlink {
 
 LinkWatch LinkWatch::here() {
@@ -31,8 +33,10 @@ bool LinkWatch::wait_until(const std::function<bool()>& reached, const Deadline&
     // What is taken here happened before the question, so its answer covers it.
     drain();
     if (reached()) return true;
-    pollfd event{.fd = socket_.fd(), .events = POLLIN, .revents = 0};
-    const int count = ::poll(&event, 1, deadline.poll_timeout_ms());
+    interruption::check();
+    std::array<pollfd, 2> events = {{{.fd = socket_.fd(), .events = POLLIN, .revents = 0},
+                                     {.fd = interruption::fd(), .events = POLLIN, .revents = 0}}};
+    const int count = ::poll(events.data(), events.size(), deadline.poll_timeout_ms());
     if (count == 0 || deadline.passed()) return reached();
     if (count < 0 && errno != EINTR) throw_errno("wait for changes of links");
   }

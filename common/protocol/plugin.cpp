@@ -13,6 +13,7 @@
 #include "base/deadline.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/interruption.h"
 #include "base/log.h"
 #include "json/parse.h"
 #include "protocol/error.h"
@@ -126,6 +127,7 @@ void run_add(const Plugin& plugin, const Request& request, const Streams& stream
   Undo undo;
   Result result = plugin.add(request, undo);
   if (previous) result = appended(*previous, result);
+  interruption::check();
   const std::string output = json::pretty(render_result(result, request.version));
   write_all(streams.out, output, "stdout");
   undo.commit();
@@ -220,6 +222,7 @@ int run_plugin(const Plugin& plugin) {
   occupy_standard_streams();
   // A reader that went away is an error of write(2), not the end of the process.
   std::signal(SIGPIPE, SIG_IGN);
+  interruption::listen();
   const auto variable = [](const char* name) -> std::string {
     const char* value = std::getenv(name);
     return value == nullptr ? "" : value;

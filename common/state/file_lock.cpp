@@ -11,6 +11,7 @@
 
 #include "base/deadline.h"
 #include "base/error.h"
+#include "base/interruption.h"
 
 namespace cni::state {
 namespace {
@@ -19,11 +20,11 @@ constexpr mode_t kLockMode = 0750;
 
 void do_nothing(int) {}
 
-// Interrupts the system calls of this thread by SIGALRM, first after `wait`, then again and
-// again: a signal that comes just before the call would be lost otherwise.
+// Interrupts the system calls of this thread by SIGALRM again and again: a signal that comes just
+// before the call, be it the last one or another, would be lost otherwise.
 class Alarm {
  public:
-  explicit Alarm(std::chrono::milliseconds wait) {
+  Alarm() {
     struct sigaction action{};
     action.sa_handler = do_nothing;  // no SA_RESTART
     ::sigaction(SIGALRM, &action, &old_action_);
@@ -31,13 +32,8 @@ class Alarm {
     ::sigemptyset(&alarm);
     ::sigaddset(&alarm, SIGALRM);
     ::pthread_sigmask(SIG_UNBLOCK, &alarm, &old_mask_);
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(wait);
-    const auto rest = std::chrono::duration_cast<std::chrono::microseconds>(wait - seconds);
-    const itimerval timer = {
-        .it_interval = {.tv_sec = 0, .tv_usec = 20'000},
-        // Zero would stop the timer.
-        .it_value = {.tv_sec = seconds.count(), .tv_usec = rest.count() + 1},
-    };
+    constexpr timeval kPeriod = {.tv_sec = 0, .tv_usec = 20'000};
+    constexpr itimerval timer = {.it_interval = kPeriod, .it_value = kPeriod};
     ::setitimer(ITIMER_REAL, &timer, &old_timer_);
   }
   Alarm(const Alarm&) = delete;
@@ -66,9 +62,10 @@ void lock(int fd, FileLock::Mode mode, std::chrono::milliseconds wait, const std
   const int operation = mode == FileLock::Mode::kShared ? LOCK_SH : LOCK_EX;
   if (try_lock(fd, operation, path)) return;
   const Deadline deadline = Deadline::in(wait);
-  const Alarm alarm(wait);
+  const Alarm alarm;
   while (::flock(fd, operation) != 0) {
     if (errno != EINTR) throw_io_errno(fmt::format("lock {}", path));
+    interruption::check();
     // Once more without waiting: the deadline may have passed while this process was stopped.
     if (deadline.passed()) {
       if (try_lock(fd, operation, path)) return;

@@ -14,6 +14,8 @@ std::vector<Failure> failures() {
   return {
       {"IPAM refuses", 11, "try later", kUndone,
        ipam_says({.out = R"({"cniVersion":"1.1.0","code":11,"msg":"try later"})", .status = 1})},
+      {"SIGTERM while IPAM works", 11, "interrupted by SIGTERM", kUndone,
+       ipam_says({.before = "kill -TERM $PPID; sleep 30"})},
       {"IPAM gives no addresses", 999, "IPAM plugin returned missing IP config", kUndone,
        ipam_gives({{"ips", Json::array()}})},
       {"the kernel refuses a route", 999, "failed to add route '10.9.0.0/16 via 10.200.0.1",

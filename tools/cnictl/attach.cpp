@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <exception>
 
+#include "base/interruption.h"
 #include "commands.h"
 #include "output.h"
 #include "protocol/result_versions.h"
@@ -30,6 +31,7 @@ Rollback roll_back(const NetList& list, const Target& target, Runtime& runtime,
   if (!runtime.called()) return Rollback::kNone;
   if (!options.rollback) return Rollback::kUnwanted;
   if (attached) return Rollback::kAttached;
+  const interruption::Shield shield;
   try {
     runtime.del(list, target);
     return Rollback::kDone;

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "base/interruption.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "commands.h"
@@ -85,6 +86,8 @@ int main(int argc, char** argv) {
   // A reader that went away is an error of write(2), not the end of the process.
   std::signal(SIGPIPE, SIG_IGN);
   try {
+    // Plugins are asked to stop, and what they did goes too.
+    cni::interruption::listen();
     return cni::cnictl::run(std::vector<std::string>(argv + 1, argv + argc));
   } catch (const cni::cnictl::UsageError& error) {
     cni::cnictl::print_error(

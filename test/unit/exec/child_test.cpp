@@ -9,12 +9,15 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <thread>
 
 #include "base/error.h"
+#include "base/interruption.h"
 #include "base/unique_fd.h"
+#include "support/child.h"
 #include "support/sandbox.h"
 
 using cni::exec::describe;
@@ -399,4 +402,35 @@ TEST_CASE("endings in words", "[exec]") {
   CHECK(words(Ending::kSignalled, SIGRTMIN + 1) == "signal " + std::to_string(SIGRTMIN + 1));
   CHECK(words(Ending::kTimedOut, 0) == "no answer in time");
   CHECK(words(Ending::kFlooded, 0) == "more output than is accepted");
+}
+
+TEST_CASE("who is interrupted asks the child to stop, and waits for it", "[exec][interruption]") {
+  const Script undoes("trap 'echo undone >log; exit 1' TERM\nkill -TERM $PPID\nsleep 30 & wait\n");
+  CHECK(cni::test::in_child([&]() -> std::string {
+          cni::interruption::listen();
+          undoes.run();
+          return "went on";
+        }) == "interrupted by SIGTERM");
+  CHECK(read_whole_file(undoes / "log") == "undone\n");
+}
+
+TEST_CASE("a child that does not stop when asked is killed", "[exec][interruption]") {
+  const Script deaf("trap '' TERM\nkill -TERM $PPID\nsleep 30 & wait\necho survived >log\n");
+  CHECK(cni::test::in_child([&]() -> std::string {
+          cni::interruption::listen();
+          deaf.run("", {.stop = milliseconds(200)});
+          return "went on";
+        }) == "interrupted by SIGTERM");
+  CHECK_FALSE(std::filesystem::exists(deaf / "log"));
+}
+
+TEST_CASE("clean-up runs its children to their end", "[exec][interruption]") {
+  const Script cleans("kill -TERM $PPID\nsleep 0.2\necho cleaned >log\n");
+  CHECK(cni::test::in_child([&]() -> std::string {
+          cni::interruption::listen();
+          const cni::interruption::Shield shield;
+          cleans.run();
+          return "went on";
+        }) == "went on");
+  CHECK(read_whole_file(cleans / "log") == "cleaned\n");
 }
