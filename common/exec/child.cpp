@@ -143,7 +143,8 @@ Outcome run_child(const std::string& path, const std::vector<std::string>& envir
       ChildPipes pipes{
           .in = std::move(in.write), .out = std::move(out.read), .err = std::move(err.read)};
       Outcome outcome = converse(pid, std::move(pipes), input, limits, stderr_goes, ended);
-      interruption::check();
+      // Who has done its work all the same is heard.
+      if (outcome.ending != Ending::kExited || outcome.number != 0) interruption::check();
       return outcome;
     }
     reap(pid);

@@ -13,7 +13,8 @@ struct Limits {
   std::chrono::milliseconds time = std::chrono::seconds(60);
   // The child has ended but somebody it started holds its output open: how long to read on.
   std::chrono::milliseconds grace = std::chrono::seconds(1);
-  // This process was interrupted and has passed SIGTERM on: how long the child may take to stop.
+  // This process was interrupted: how long a child that has been sent SIGTERM may take to stop, or
+  // one that is started after that to work.
   std::chrono::milliseconds stop = std::chrono::seconds(5);
   // Most bytes of stdout, and of stderr.
   std::size_t output = std::size_t{16} << 20U;
@@ -40,8 +41,8 @@ enum class Stderr {
 // The child has descriptors 0, 1 and 2 only, default signal handling, no inheritable capabilities
 // and a process group of its own, which is killed when a limit is passed. It dies with this
 // process. Throws SystemError if it cannot be started, Busy if somebody is writing the file
-// (ETXTBSY), and Interrupted after the child's end. This process must ignore SIGPIPE: a child need
-// not read its input.
+// (ETXTBSY), and Interrupted if this process was interrupted and the child failed. This process
+// must ignore SIGPIPE: a child need not read its input.
 Outcome run_child(const std::string& path, const std::vector<std::string>& environment,
                   std::string_view input, const Limits& limits = {},
                   Stderr stderr_goes = Stderr::kPassedOn);

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <optional>
@@ -35,7 +36,9 @@ class Conversation {
         limits_(limits),
         stderr_goes_(stderr_goes),
         ended_(ended),
-        deadline_(Deadline::in(limits.time)) {
+        // Clean-up after an interruption may still need a child.
+        asked_to_stop_(interruption::requested()),
+        deadline_(Deadline::in(asked_to_stop_ ? std::min(limits.time, limits.stop) : limits.time)) {
     set_nonblocking(in_);
     set_nonblocking(out_);
     set_nonblocking(err_);
@@ -150,9 +153,9 @@ class Conversation {
   const Limits& limits_;
   Stderr stderr_goes_;
   const ChildEnded& ended_;
+  bool asked_to_stop_;
   Deadline deadline_;
   std::optional<int> status_;
-  bool asked_to_stop_ = false;
   bool flooded_ = false;
   std::string output_;
   std::string errors_;

@@ -434,3 +434,23 @@ TEST_CASE("clean-up runs its children to their end", "[exec][interruption]") {
         }) == "went on");
   CHECK(read_whole_file(cleans / "log") == "cleaned\n");
 }
+
+TEST_CASE("who was interrupted may still clean up by a child", "[exec][interruption]") {
+  const Script cleans("sleep 0.2\necho cleaned >log\n");
+  CHECK(cni::test::in_child([&]() -> std::string {
+          cni::interruption::listen();
+          ::raise(SIGTERM);
+          return describe(cleans.run());
+        }) == "exit status 0");
+  CHECK(read_whole_file(cleans / "log") == "cleaned\n");
+}
+
+TEST_CASE("a child that succeeds although asked to stop is heard", "[exec][interruption]") {
+  const Script steady(
+      "trap 'stop=1' TERM\nkill -TERM $PPID\nwhile [ -z \"$stop\" ]; do sleep 0.05; "
+      "done\necho result\n");
+  CHECK(cni::test::in_child([&]() -> std::string {
+          cni::interruption::listen();
+          return steady.run().out;
+        }) == "result\n");
+}
