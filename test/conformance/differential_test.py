@@ -138,7 +138,8 @@ class Trial:
         for side in self.sides:
             seen = self.observe(side)
             if step.startswith("ADD"):
-                seen["result"] = flatten(self.with_links(side, seen, int(step.split()[1])), "")
+                result = self.with_links(side, seen, int(step.split()[1]))
+                seen["result"] = twins.flatten(result)
             names = self.names(side)
             views.append({part: [self.without_random(rename(line, names)) for line in lines]
                           for part, lines in seen.items()})
@@ -204,30 +205,12 @@ def rename(line, names):
     return line
 
 
-def flatten(document, path):
-    if isinstance(document, dict):
-        return [line for key, value in document.items()
-                for line in flatten(value, f"{path}.{key}")] or [f"{path}={{}}"]
-    if isinstance(document, list):
-        return [line for index, value in enumerate(document)
-                for line in flatten(value, f"{path}[{index}]")] or [f"{path}=[]"]
-    return [f"{path}={json.dumps(document)}"]
-
-
-SUITES = []
-
-
-def start_worker(folders):
-    twins.isolate_worker()
-    SUITES.extend(twins.Suite(name, folder) for name, folder in zip(("ours", "theirs"), folders))
-
-
 def try_case(plugin_and_number):
     """(case, [(id or None, what was found)])"""
     plugin, number = plugin_and_number
     case = generate.case(number, plugin) if number >= 0 else generate.SELDOM[-1 - number]
     try:
-        trial = Trial(case, SUITES)
+        trial = Trial(case, twins.SUITES)
         found = [(one, *differences.known(one)) for one in trial.run()]
         return case, found, trial
     except Exception:  # of the test itself
@@ -264,7 +247,7 @@ def main():
         numbers = range(-len(generate.SELDOM), arguments.cases)
     todo = [(plugins[number % len(plugins)], number) for number in numbers]
     seen, failed = collections.Counter(), 0
-    with multiprocessing.Pool(os.cpu_count(), start_worker, (arguments.folders,)) as pool:
+    with multiprocessing.Pool(os.cpu_count(), twins.start_worker, (arguments.folders,)) as pool:
         for case, found, trial in pool.imap(try_case, todo, chunksize=4):
             failed += not report(case, found, trial, arguments.case is not None)
             seen.update({name for _, names, _ in found for name in names})

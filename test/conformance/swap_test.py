@@ -205,7 +205,7 @@ class Swap:
         """Both results, field by field; what belongs to one container by what it is."""
         if self.cell.chain == "loopback" and self.cell.version < "1.0.0":
             return  # loopback-shape in cni-spec/differences.md
-        views = [sorted(flatten(self.neutral(result, name)))
+        views = [sorted(twins.flatten(self.neutral(result, name)))
                  for result, name in ((one, "one"), (two, "two"))]
         if views[0] != views[1]:
             only = [sorted(set(views[at]) - set(views[1 - at])) for at in (0, 1)]
@@ -240,26 +240,11 @@ def is_false_alarm(suite, verb, outcome):
         and said.startswith("could not check ipv6 dnat: ") and "--to-destination 10." in said
 
 
-def flatten(document, path=""):
-    if isinstance(document, (dict, list)) and document:
-        items = document.items() if isinstance(document, dict) else enumerate(document)
-        return [line for key, value in items for line in flatten(value, f"{path}.{key}")]
-    return [f"{path}={document}"]
-
-
-SUITES = []
-
-
-def start_worker(folders):
-    twins.isolate_worker()
-    SUITES.extend(twins.Suite(name, folder) for name, folder in zip(("ours", "theirs"), folders))
-
-
 def try_cell(cell):
     """(cell, what failed or None, log)"""
     swap = None
     try:
-        swap = Swap(cell, SUITES)
+        swap = Swap(cell, twins.SUITES)
         swap.run()
         return cell, None, swap.log
     except Failed as failure:
@@ -279,7 +264,7 @@ def main():
     twins.isolate()
     todo = [cell for cell in cells() if arguments.cell in cell.name]
     failed = 0
-    with multiprocessing.Pool(os.cpu_count(), start_worker, (arguments.folders,)) as pool:
+    with multiprocessing.Pool(os.cpu_count(), twins.start_worker, (arguments.folders,)) as pool:
         for cell, failure, log in pool.imap(try_cell, todo):
             if arguments.cell:
                 print("", *log, sep="\n  ")

@@ -287,3 +287,23 @@ class Workplace:
         for namespace in [self.host, *self.containers]:
             namespace.remove()
         run("rm", "-rf", self.directory)
+
+
+# Of a process that tries one case after the other: ours, then the reference suite.
+SUITES = []
+
+
+def start_worker(folders):
+    isolate_worker()
+    SUITES.extend(Suite(name, folder) for name, folder in zip(("ours", "theirs"), folders))
+
+
+def flatten(document, path=""):
+    """The leaves of a JSON document as lines "path=value"."""
+    if isinstance(document, dict):
+        return [line for key, value in document.items()
+                for line in flatten(value, f"{path}.{key}")] or [f"{path}={{}}"]
+    if isinstance(document, list):
+        return [line for index, value in enumerate(document)
+                for line in flatten(value, f"{path}[{index}]")] or [f"{path}=[]"]
+    return [f"{path}={json.dumps(document)}"]
