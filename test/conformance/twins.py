@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,8 @@ def isolate():
         arguments = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child",
                      "--mount-proc", sys.executable, *sys.argv]
         os.execvpe(arguments[0], arguments, {**os.environ, "CNI_TEST_ISOLATED": "1"})
+    # The first process of a process namespace, and unshare(1), are deaf to it otherwise.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     mount_state()
 
 
