@@ -35,13 +35,6 @@ TEST_CASE("a signal asks to stop once somebody listens", "[interruption]") {
         }) == (number == SIGTERM ? "interrupted by SIGTERM" : "interrupted by SIGINT"));
 }
 
-TEST_CASE("before somebody listens the signal ends the process", "[interruption]") {
-  CHECK(in_child([]() -> std::string {
-          ::raise(SIGTERM);
-          return "alive";
-        }) == "signal 15");
-}
-
 TEST_CASE("a shield keeps clean-up from being interrupted", "[interruption]") {
   CHECK(in_child([]() -> std::string {
           interruption::listen();
