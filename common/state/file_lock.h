@@ -21,7 +21,8 @@ class FileLock {
   // lock. If something that is no regular file has the name, nothing is opened through it and the
   // directory itself is locked. Throws Busy, which names the lock, if `wait` has passed; IoError.
   //
-  // While it has to wait it uses SIGALRM and ITIMER_REAL of this process, and restores both.
+  // While it has to wait it uses SIGALRM and ITIMER_REAL of this process, and restores both: two
+  // threads must not do so at the same time.
   static FileLock acquire(const std::string& path, Mode mode = Mode::kExclusive,
                           std::chrono::milliseconds wait = kDefaultWait);
 

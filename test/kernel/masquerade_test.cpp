@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <string>
-#include <thread>
 
 #include "masquerade/native_store.h"
+#include "support/child.h"
 #include "support/snapshot.h"
 #include "support/two_namespaces.h"
 
@@ -14,6 +14,7 @@ using cni::inet::Family;
 using cni::inet::Network;
 using cni::masquerade::Config;
 using cni::netfilter::Owner;
+using cni::test::Child;
 using cni::test::Host;
 using cni::test::Inside;
 using cni::test::Snapshot;
@@ -110,20 +111,20 @@ TEST_CASE("containers that swap an address at the same time lose nothing",
   constexpr int kRounds = 25;
   const Config plain;
   const auto live = [&](const std::string& id, unsigned first) {
-    host.in([&] {
-      for (int round = 0; round < kRounds; ++round) {
-        const auto what = addresses(first + static_cast<unsigned>(round) % 2);
-        add(owner(id), what, plain);
-        native::remove(owner(id));
-      }
-      add(owner(id), addresses(first), plain);
-    });
+    for (int round = 0; round < kRounds; ++round) {
+      const auto what = addresses(first + static_cast<unsigned>(round) % 2);
+      add(owner(id), what, plain);
+      native::remove(owner(id));
+    }
+    add(owner(id), addresses(first), plain);
+    return std::string("done");
   };
-  std::thread one([&] { live("one", 1); });
-  std::thread two([&] { live("two", 2); });
-  one.join();
-  two.join();
   const Inside inside(host);
+  // Processes: a file lock is no lock between threads.
+  Child one([&] { return live("one", 1); });
+  Child two([&] { return live("two", 2); });
+  CHECK(one.wait() == "done");
+  CHECK(two.wait() == "done");
   // Whoever came last to an address has it; nobody has lost one that nobody else wanted.
   add(owner("one"), addresses(1), plain);
   add(owner("two"), addresses(2), plain);

@@ -1,17 +1,15 @@
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <cstdlib>
-#include <iostream>
+#include <list>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "netfilter/native_table.h"
+#include "support/child.h"
 #include "support/snapshot.h"
 #include "support/two_namespaces.h"
 
@@ -28,6 +26,7 @@ using cni::nftables::Rule;
 using cni::nftables::Set;
 using cni::nftables::TableId;
 using cni::nftables::Verdict;
+using cni::test::Child;
 using cni::test::Host;
 using cni::test::Inside;
 namespace expr = cni::nftables::expr;
@@ -381,7 +380,7 @@ void require(bool condition, const char* what) {
 }
 
 // Takes the key, whoever has it, and some time later gives it back if it still has it.
-void take_turns(int number, Shared& shared) {
+std::string take_turns(int number, Shared& shared) {
   auto socket = cni::nftables::Socket::here();
   NativeTable table(socket, kTable);
   const std::vector<Bytes> keys = {key("10.0.0.1")};
@@ -423,6 +422,7 @@ void take_turns(int number, Shared& shared) {
       table.delete_if_unused();
     }
   }
+  return "done";
 }
 
 }  // namespace
@@ -436,26 +436,12 @@ TEST_CASE("a storm of processes that take a key from each other ends with nothin
       ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   REQUIRE(memory != MAP_FAILED);
   auto& shared = *new (memory) Shared;
-  std::vector<pid_t> children;
-  for (int number = 1; number <= kProcesses; ++number) {
-    const pid_t child = ::fork();
-    REQUIRE(child >= 0);
-    if (child != 0) {
-      children.push_back(child);
-      continue;
+  {
+    std::list<Child> processes;
+    for (int number = 1; number <= kProcesses; ++number) {
+      processes.emplace_back([&shared, number] { return take_turns(number, shared); });
     }
-    try {
-      take_turns(number, shared);
-    } catch (const std::exception& error) {
-      std::cerr << "process " << number << ": " << error.what() << '\n';
-      ::_exit(EXIT_FAILURE);
-    }
-    ::_exit(EXIT_SUCCESS);
-  }
-  for (const pid_t child : children) {
-    int status = -1;
-    CHECK(::waitpid(child, &status, 0) == child);
-    CHECK(status == 0);
+    for (Child& process : processes) CHECK(process.wait() == "done");
   }
   CHECK(shared.last_owner == 0);
   ::munmap(memory, sizeof(Shared));

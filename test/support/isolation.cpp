@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
+#include <iostream>
 #include <string>
 #include <system_error>
 
@@ -49,6 +51,10 @@ void make_directory(const std::string& path, mode_t mode) {
   do {
     ended = ::wait(&status);
   } while (ended != child && (ended > 0 || errno == EINTR));
+  if (ended == child && WIFSIGNALED(status)) {
+    std::cerr << "FAILED: the process of the tests was killed by SIG"
+              << ::sigabbrev_np(WTERMSIG(status)) << '\n';
+  }
   ::_exit(ended == child && WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE);
 }
 
