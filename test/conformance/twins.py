@@ -34,6 +34,8 @@ def isolate():
 
 def isolate_worker():
     """The same once more for a process that works beside others of this script."""
+    # Python's way of handling it can be late: a pool would wait for ever for a worker to end.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if LIBC.unshare(CLONE_NEWNS | CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
     mount_state()
