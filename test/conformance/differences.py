@@ -192,14 +192,3 @@ def known(found):
             if name is None:
                 unknown.append(f"{side}: {line}")
     return names - {None}, unknown
-
-
-def left(before, after):
-    """What is there after a failed ADD that was not there before, or the other way round. Settings
-    that containers share may stay: forwarding, the bridge's own, the state of allocation."""
-    return [line for line in twins.difference(before, after) if not SHARED.search(line)]
-
-
-SHARED = re.compile(r"""forwarding=|ip_forward=|/all/accept_redirects=|^files:
-    |^host\ links:\ .\ (br0|cni0|br-x\.1)\ |^host\ sysctls:.*/accept_ra=
-    |^host\ (routes|addresses):\ .\ dev=(br0|cni0|br-x\.1)\ """, re.VERBOSE)

@@ -20,9 +20,10 @@ import pathlib
 import sys
 import traceback
 
-import differences
-import generate
-import twins
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+import differences  # noqa: E402
+import generate  # noqa: E402
+import twins  # noqa: E402
 
 PLUGINS = ["bridge", "ptp", "host-local", "portmap", "loopback"]
 
@@ -95,7 +96,7 @@ class Trial:
         if self.case.plugin != "loopback":  # whose DEL sets lo down
             self.nothing_left(f"DEL {number}", before[0])
             self.reference_left = outcomes[1].status != 0 and \
-                bool(differences.left(before[1], self.observe(self.sides[1])))
+                bool(twins.left(before[1], self.observe(self.sides[1])))
         return False
 
     def verb(self, verb, number):
@@ -154,7 +155,7 @@ class Trial:
                 sorted((other - mine).elements()), self.steps[-1][2], self.failed))
 
     def nothing_left(self, step, before):
-        lines = differences.left(before, self.observe(self.sides[0]))
+        lines = twins.left(before, self.observe(self.sides[0]))
         if lines:
             self.found.append(differences.Found(self.case, step, "left", lines, [], []))
 

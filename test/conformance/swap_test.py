@@ -15,11 +15,13 @@ import dataclasses
 import itertools
 import multiprocessing
 import os
+import pathlib
 import sys
 import traceback
 
-import twins
-from generate import VERSIONS
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+import twins  # noqa: E402
+from generate import VERSIONS  # noqa: E402
 
 PORTS = [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
          {"hostPort": 8053, "containerPort": 53, "protocol": "udp"}]

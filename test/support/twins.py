@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -128,15 +129,17 @@ class Suite:
         self.name = name
         self.folder = os.path.abspath(folder)
 
-    def call(self, verb, config, host, container_id, netns, ifname="eth0", cni_args="", path=None):
-        """Runs the plugin `config["type"]` in the namespace `host`, with `path` as PATH.
-        `config` may be text, then it is given as it is, and names no plugin: (plugin, text)."""
+    def call(self, verb, config, host, container_id, netns, ifname="eth0", cni_args="", path=None,
+             under=()):
+        """Runs the plugin `config["type"]` in the namespace `host`, with `path` as PATH, by the
+        command `under`. `config` may be text, then it is given as it is, and names no plugin:
+        (plugin, text)."""
         plugin, text = (config["type"], json.dumps(config)) if isinstance(config, dict) else config
         environment = {"PATH": path or os.environ["PATH"], "CNI_COMMAND": verb,
                        "CNI_CONTAINERID": container_id, "CNI_NETNS": netns, "CNI_IFNAME": ifname,
                        "CNI_ARGS": cni_args, "CNI_PATH": self.folder}
         with host.entered():
-            done = subprocess.run([os.path.join(self.folder, plugin)], input=text, text=True,
+            done = subprocess.run([*under, os.path.join(self.folder, plugin)], input=text, text=True,
                                   capture_output=True, check=False, env=environment, timeout=60)
         return Outcome(done)
 
@@ -312,3 +315,14 @@ def flatten(document, path=""):
         return [line for index, value in enumerate(document)
                 for line in flatten(value, f"{path}[{index}]")] or [f"{path}=[]"]
     return [f"{path}={json.dumps(document)}"]
+
+
+def left(before, after):
+    """What is there after a failed ADD that was not there before, or the other way round. Settings
+    that containers share may stay: forwarding, the bridge's own, the state of allocation."""
+    return [line for line in difference(before, after) if not SHARED.search(line)]
+
+
+SHARED = re.compile(r"""forwarding=|ip_forward=|/all/accept_redirects=|^files:
+    |^host\ links:\ .\ (br0|cni0|br-x\.1)\ |^host\ sysctls:.*/accept_ra=
+    |^host\ (routes|addresses):\ .\ dev=(br0|cni0|br-x\.1)\ """, re.VERBOSE)
