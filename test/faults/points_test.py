@@ -2,7 +2,7 @@
 """Kills plugins, interrupts them and lets their calls fail, at the moments at which they change
 something, and looks whether anything is left, or lost.
 
-  faults_test.py TRACER PLUGINS [--all] [--scenario TEXT] [--action TEXT] [--point N]
+  points_test.py TRACER PLUGINS REFERENCE [--all] [--scenario TEXT] [--action TEXT] [--point N]
 
 A trial is a chain of plugins on a host of its own, one of them traced (see tracer.cpp) in ADD or
 DEL, an action and a point. After it DEL of the chain has to succeed, the host has to be as after an
