@@ -59,10 +59,14 @@ bool try_add(netlink::Socket& host, netlink::Socket& container, const netns::Net
 }  // namespace
 
 VethPair add_veth_pair(netlink::Socket& host, netlink::Socket& container,
-                       const netns::Netns& container_netns, const VethPairSpec& spec) {
+                       const netns::Netns& container_netns, const VethPairSpec& spec, Undo& undo) {
   for (unsigned attempt = 0; attempt < kNameAttempts; ++attempt) {
     const std::string host_name = host_link_name(spec.owner.attachment, attempt);
     if (!try_add(host, container, container_netns, spec, host_name)) continue;
+    undo.add("delete the veth pair", [owner = spec.owner] {
+      netlink::Socket again = netlink::Socket::here();
+      delete_host_end_if_exists(again, owner);
+    });
     refuse_router_advertisements(host_name);
     return {.host = netlink::get_link(host, host_name),
             .container = netlink::get_link(container, spec.owner.attachment.ifname)};

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "attachment/owner.h"
+#include "base/undo.h"
 #include "inet/mac.h"
 #include "netlink/link.h"
 #include "netlink/netlink_socket.h"
@@ -36,7 +37,7 @@ struct VethPair {
 // `container veth name ("eth0") peer provided ("vethXXXXXXXX") already exists` if the container has
 // an interface of that name; nothing is changed then.
 VethPair add_veth_pair(netlink::Socket& host, netlink::Socket& container,
-                       const netns::Netns& container_netns, const VethPairSpec& spec);
+                       const netns::Netns& container_netns, const VethPairSpec& spec, Undo& undo);
 
 // The host end of an attachment, by its name and its mark.
 std::optional<netlink::Link> find_host_end(netlink::Socket& host, const Owner& owner);

@@ -10,7 +10,9 @@
 #include <sys/vfs.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -95,10 +97,17 @@ Scope::Scope(const Netns& netns) : home_(::open(kOwnPath, O_RDONLY | O_CLOEXEC))
   }
 }
 
+// To stay in the other namespace would be worse than to end without an answer.
 Scope::~Scope() {
-  if (::setns(home_.get(), CLONE_NEWNET) == 0) return;
-  log::error("cannot return to the own network namespace: {}", errno_text(errno));
-  std::_Exit(EXIT_FAILURE);
+  constexpr std::chrono::milliseconds kLongest = std::chrono::seconds(1);
+  for (std::chrono::milliseconds pause(1); ::setns(home_.get(), CLONE_NEWNET) != 0; pause *= 2) {
+    if (pause > kLongest) {
+      log::error("cannot return to the own network namespace: {}", errno_text(errno));
+      std::_Exit(EXIT_FAILURE);
+    }
+    // It is open, so only what passes is in the way: setns(2) has no memory, for example.
+    std::this_thread::sleep_for(pause);
+  }
 }
 
 }  // namespace cni::netns

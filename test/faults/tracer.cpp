@@ -282,19 +282,22 @@ class Tracer {
     if (what.empty() || ++points_ != at_) return;
     fired_ = true;
     call_ = (pid == main_ ? "" : "child: ") + what;
-    act(pid, task);
+    act(pid, task, info.number);
   }
 
-  void act(pid_t pid, Task& task) {
+  void act(pid_t pid, Task& task, __u64 call) {
     if (action_ == "kill-all") {
       for (const auto& [each, unused] : tasks_) ::kill(each, SIGKILL);
     } else if (action_ == "kill-main") {
       ::kill(main_, SIGKILL);
     } else if (action_ == "kill-child") {
-      if (pid != main_) ::kill(pid, SIGKILL);
+      fired_ = pid != main_;
+      if (fired_) ::kill(pid, SIGKILL);
     } else if (action_ == "term") {
       ::kill(main_, SIGTERM);
     } else if (action_.starts_with("errno=")) {
+      fired_ = call != SYS_exit_group;  // cannot fail
+      if (!fired_) return;
       set_registers(pid, [](user_regs_struct& all) { all.orig_rax = ~0ULL; });
       task.skipped = true;
       task.result = -std::strtol(action_.c_str() + std::strlen("errno="), nullptr, 10);

@@ -1,3 +1,5 @@
+#include <sys/mount.h>
+
 #include <catch2/catch.hpp>
 
 #include "attachment/check_container_link.h"
@@ -6,6 +8,7 @@
 #include "attachment/veth_pair.h"
 #include "netlink/address.h"
 #include "netlink/route.h"
+#include "support/sandbox.h"
 #include "support/two_namespaces.h"
 
 using Catch::Contains;
@@ -21,6 +24,7 @@ using cni::netns::Netns;
 using cni::test::Host;
 using cni::test::Inside;
 using cni::test::Namespace;
+using cni::test::TempDirectory;
 
 namespace {
 
@@ -34,7 +38,10 @@ struct Pair {
   Socket container = Socket::in(netns);
 
   VethPair add(const Owner& owner) {
-    return add_veth_pair(host, container, netns, {.owner = owner});
+    cni::Undo undo;
+    VethPair pair = add_veth_pair(host, container, netns, {.owner = owner}, undo);
+    undo.commit();
+    return pair;
   }
 };
 
@@ -57,9 +64,11 @@ TEST_CASE("a veth pair is made down, with all that was asked", "[attachment][vet
   cni::netlink::add_bridge(pair.host, {.name = "b0"});
   const Mac mac = *Mac::parse("02:00:00:00:00:01");
   const int bridge = cni::netlink::get_link(pair.host, "b0").index;
-  const VethPair veth =
-      add_veth_pair(pair.host, pair.container, pair.netns,
-                    {.owner = owner("c1"), .mtu = 1400, .container_mac = mac, .master = bridge});
+  cni::Undo undo;
+  const VethPair veth = add_veth_pair(
+      pair.host, pair.container, pair.netns,
+      {.owner = owner("c1"), .mtu = 1400, .container_mac = mac, .master = bridge}, undo);
+  undo.commit();
   CHECK(veth.host.name == host_link_name(owner("c1").attachment, 0));
   CHECK(veth.host.master == bridge);
   CHECK(veth.host.mtu == 1400);
@@ -69,6 +78,18 @@ TEST_CASE("a veth pair is made down, with all that was asked", "[attachment][vet
   CHECK(veth.container.mtu == 1400);
   CHECK_FALSE(veth.container.up);
   CHECK(veth.host.peer_index == veth.container.index);
+}
+
+TEST_CASE("a veth pair goes back whose host end cannot be set", "[attachment][veth][ipv6]") {
+  Pair pair;
+  const std::string before = pair.host_namespace.run("ip -o link");
+  TempDirectory in_the_way;
+  in_the_way.write(host_link_name(owner("c1").attachment, 0) + "/accept_ra", "1");
+  REQUIRE(::mount(in_the_way.path().c_str(), "/proc/sys/net/ipv6/conf", nullptr, MS_BIND,
+                  nullptr) == 0);
+  CHECK_THROWS_WITH(pair.add(owner("c1")), Contains("accept_ra"));
+  REQUIRE(::umount("/proc/sys/net/ipv6/conf") == 0);
+  CHECK(pair.host_namespace.run("ip -o link") == before);
 }
 
 TEST_CASE("a host end is found by name and mark, and deleted", "[attachment][veth]") {

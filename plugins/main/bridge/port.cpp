@@ -5,14 +5,6 @@
 #include "attachment/mtu.h"
 
 namespace cni::bridge {
-namespace {
-
-void delete_pair(const attachment::Owner& owner) {
-  netlink::Socket host = netlink::Socket::here();
-  attachment::delete_host_end_if_exists(host, owner);
-}
-
-}  // namespace
 
 Port connect(netlink::Socket& host, netlink::Socket& container, const Request& request,
              const Config& config, Undo& undo) {
@@ -24,8 +16,8 @@ Port connect(netlink::Socket& host, netlink::Socket& container, const Request& r
                                                         {.owner = owner,
                                                          .mtu = mtu,
                                                          .container_mac = config.container_mac,
-                                                         .master = bridge.link.index});
-  undo.add("delete the veth pair", [owner] { delete_pair(owner); });
+                                                         .master = bridge.link.index},
+                                                        undo);
   set_port_vlans(host, veth.host, config.vlans, config.preserve_default_vlan);
   netlink::change_link(host, veth.host,
                        {.alias = attachment::render_alias(owner, config.args),

@@ -33,13 +33,9 @@ constexpr std::size_t kContainerInterface = 1;
 VethPair connect(netlink::Socket& host, netlink::Socket& container, const Request& request,
                  const Config& config, Undo& undo) {
   const attachment::Owner owner = attachment::Owner::of(request);
-  VethPair veth =
-      attachment::add_veth_pair(host, container, *request.netns,
-                                {.owner = owner, .mtu = attachment::resolve_mtu(host, config.mtu)});
-  undo.add("delete the veth pair", [owner] {
-    netlink::Socket again = netlink::Socket::here();
-    attachment::delete_host_end_if_exists(again, owner);
-  });
+  VethPair veth = attachment::add_veth_pair(
+      host, container, *request.netns,
+      {.owner = owner, .mtu = attachment::resolve_mtu(host, config.mtu)}, undo);
   netlink::change_link(host, veth.host, {.alias = attachment::render_alias(owner, config.args)});
   return veth;
 }
