@@ -9,18 +9,20 @@ import collections
 
 
 class Gates:
-    def __init__(self):
+    def __init__(self, shown=("ours",)):
+        """Failures of the suites `shown` are printed at once."""
+        self.shown = shown
         self.tried = collections.Counter()
         self.failed = collections.Counter()
 
     def tell(self, promise, what, suite, failure=None, of=None):
-        """A trial of `suite` ("ours" or "reference") for a promise ("P1"). What failed with ours is
-        printed at once: `of`, which trial it was, and `failure`, what was seen."""
+        """A trial of `suite` ("ours" or "reference") for a promise ("P1"): `of`, which trial it
+        was, and `failure`, what was seen."""
         key = (promise, what, suite)
         self.tried[key] += 1
         if failure:
             self.failed[key] += 1
-            if suite == "ours":
+            if suite in self.shown:
                 print(f"FAILED {promise} {what}: {of}\n    {failure}", flush=True)
 
     def finish(self, name):

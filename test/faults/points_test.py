@@ -2,7 +2,8 @@
 """Kills plugins, interrupts them, and lets their calls and allocations fail, at the moments at
 which they change something, and looks whether anything is left, or lost.
 
-  points_test.py BUILD REFERENCE [--all] [--scenario TEXT] [--verb VERB] [--action TEXT] [--point N]
+  points_test.py PLUGINS REFERENCE [--all] [--suite NAME] [--scenario TEXT] [--verb VERB]
+                 [--action TEXT] [--point N]
 
 A trial is a chain of plugins on a host of its own, one of them in trouble in one verb: an action at
 a point (see tracer.cpp and failing_allocation.cpp). After it the verb has to work when it is called
@@ -180,6 +181,9 @@ class Host:
         seen = {f"host {part}": lines
                 for part, lines in (twins.state(self.place.host) |
                                     twins.rules(self.place.host)).items()}
+        # A bridge is nobody's, and the reference suite gives it another MAC each time.
+        seen["host links"] = [line for line in seen["host links"]
+                              if not line.startswith("br0 mac=")]
         for name, container in self.containers.items():
             seen |= {f"{name} {part}": lines for part, lines in twins.state(container).items()}
         seen["files"] = [name if name.startswith(".plumb/") else f"{name}: {content!r}"
@@ -286,9 +290,11 @@ class Worker:
     @staticmethod
     def judge_healed(host, undisturbed):
         # The bridge, for example, need not have come to be.
+        # An index of host-local's that could not be brought up to date is by the next call.
         now = [line for line in twins.difference(undisturbed.both, host.observe())
                if ": + " in line and not is_in(line, undisturbed.untouched)
-               and not is_in(line, undisturbed.one)]
+               and not is_in(line, undisturbed.one)
+               and not line.startswith("files: + .plumb/net/owners/")]
         if now:
             raise Failed("\n      ".join(["left after DEL:", *now]))
         host.delete("one")
@@ -333,8 +339,9 @@ REFERENCE_STRIDES = {"kill-all": 29, "kill-main": 61,
 def whole_trials(arguments):
     """One of each kind, with nothing in the way, to count the points: [(trial, {action: stride})]
     """
-    traced = Suite("ours", f"{arguments.build}/bin", "1.1.0", f"{arguments.build}/test/tracer")
-    starved = Suite("ours", f"{arguments.build}/test/failing-allocations", "1.1.0")
+    programs = pathlib.Path(arguments.plugins).absolute().parent / "test"
+    traced = Suite("ours", arguments.plugins, "1.1.0", str(programs / "tracer"))
+    starved = Suite("ours", str(programs / "failing-allocations"), "1.1.0")
     reference = Suite("reference", arguments.reference, "1.0.0", traced.tracer)
     for name, scenario in SCENARIOS.items():
         for number in scenario.traced:
@@ -363,7 +370,7 @@ def trials_of(whole, strides, points, arguments):
 
 def read_arguments():
     parser = argparse.ArgumentParser()
-    parser.add_argument("build")
+    parser.add_argument("plugins", help="in a build directory with tests")
     parser.add_argument("reference")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--scenario", default="")
@@ -371,15 +378,13 @@ def read_arguments():
     parser.add_argument("--verb", default="")
     parser.add_argument("--action", default="")
     parser.add_argument("--point", type=int)
-    arguments = parser.parse_args()
-    arguments.build = os.path.abspath(arguments.build)
-    return arguments
+    return parser.parse_args()
 
 
 def main():
     arguments = read_arguments()
     twins.isolate()
-    result = gates.Gates()
+    result = gates.Gates(shown=(arguments.suite or "ours",))
     with multiprocessing.Pool(os.cpu_count(), start_worker) as pool:
         whole = {trial: strides for trial, strides in whole_trials(arguments)
                  if arguments.scenario in trial.scenario and arguments.verb in trial.verb
