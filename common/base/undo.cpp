@@ -3,12 +3,14 @@
 #include "base/error.h"
 #include "base/interruption.h"
 #include "base/log.h"
+#include "base/memory_reserve.h"
 
 namespace cni {
 
 void Undo::add(std::string what, std::function<void()> action) {
   steps_.push_back({.what = std::move(what), .action = std::move(action)});
   interruption::check();
+  memory_reserve::check();
 }
 
 void Undo::roll_back() noexcept {

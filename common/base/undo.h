@@ -20,7 +20,8 @@ class Undo {
   ~Undo() { roll_back(); }
 
   // `what` completes the log line "cannot <what>: ...". Throws Interrupted, the action being
-  // noted, if this process is asked to stop: there is no next step.
+  // noted, if this process is asked to stop: there is no next step. Throws std::bad_alloc likewise
+  // if memory_reserve had to be used.
   void add(std::string what, std::function<void()> action);
 
   // Everything is as it should be: forget the way back.

@@ -120,6 +120,21 @@ std::vector<Expression> translation(Family family, const std::optional<SourceRan
   return expressions;
 }
 
+// A chain at a hook, with one rule. Piece by piece: what GCC 12 makes of nested initialisers frees
+// their members twice if memory ends half-way.
+netfilter::ChainContent base_chain(Family family, const char* name, nftables::Hook hook,
+                                   std::vector<Expression> expressions) {
+  netfilter::ChainContent chain;
+  chain.chain.table = native_table(family);
+  chain.chain.name = name;
+  chain.chain.hook = std::move(hook);
+  nftables::Rule& rule = chain.rules.emplace_back();
+  rule.table = chain.chain.table;
+  rule.chain = name;
+  rule.expressions = std::move(expressions);
+  return chain;
+}
+
 }  // namespace
 
 nftables::TableId native_table(Family family) {
@@ -200,40 +215,27 @@ netfilter::ChainContent Policy::content(const std::string& name,
 }
 
 netfilter::Layout Policy::layout() const {
-  const nftables::TableId table = native_table(family_);
   const nftables::Set sources = sources_map(family_);
   netfilter::Layout layout{.sets = {sources}, .chains = {}};
   for (const FilledSet& each : sets_) layout.sets.push_back(each.set);
 
-  layout.chains = {content(chain_, translation(family_, snat_, fully_random_, persistent_)),
-                   {.chain = {.table = table,
-                              .name = "postrouting",
-                              .hook = nftables::Hook{.type = "nat",
-                                                     .number = kPostroutingHook,
-                                                     .priority = kSourceNatPriority}},
-                    .rules = {{.table = table,
-                               .chain = "postrouting",
-                               .expressions = {source_address(family_),
-                                               expr::lookup_verdict(sources.name, 0)}}}}};
+  layout.chains.push_back(content(chain_, translation(family_, snat_, fully_random_, persistent_)));
+  layout.chains.push_back(
+      base_chain(family_, "postrouting",
+                 {.type = "nat", .number = kPostroutingHook, .priority = kSourceNatPriority},
+                 {source_address(family_), expr::lookup_verdict(sources.name, 0)}));
   if (!drop_invalid_) return layout;
 
   const nftables::Set drop_invalid = drop_invalid_map(family_);
   layout.sets.push_back(drop_invalid);
   layout.chains.push_back(content(drop_chain_, {verdict(Verdict::Kind::kDrop)}));
   const Bytes invalid = nftables::host_order(kStateInvalid);
-  layout.chains.push_back(
-      {.chain = {.table = table,
-                 .name = "forward",
-                 .hook =
-                     nftables::Hook{
-                         .type = "filter", .number = kForwardHook, .priority = kFilterPriority}},
-       .rules = {{.table = table,
-                  .chain = "forward",
-                  .expressions = {
-                      expr::conntrack(expr::Conntrack::kState, 0),
-                      expr::bitwise(0, 0, invalid, nftables::host_order(0)),
-                      expr::compare(expr::Compare::kNotEqual, 0, nftables::host_order(0)),
-                      source_address(family_), expr::lookup_verdict(drop_invalid.name, 0)}}}});
+  layout.chains.push_back(base_chain(
+      family_, "forward", {.type = "filter", .number = kForwardHook, .priority = kFilterPriority},
+      {expr::conntrack(expr::Conntrack::kState, 0),
+       expr::bitwise(0, 0, invalid, nftables::host_order(0)),
+       expr::compare(expr::Compare::kNotEqual, 0, nftables::host_order(0)), source_address(family_),
+       expr::lookup_verdict(drop_invalid.name, 0)}));
   return layout;
 }
 

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/interruption.h"
 #include "base/log.h"
+#include "base/memory_reserve.h"
 #include "json/parse.h"
 #include "protocol/error.h"
 #include "protocol/result_versions.h"
@@ -223,6 +224,7 @@ int run_plugin(const Plugin& plugin) {
   // A reader that went away is an error of write(2), not the end of the process.
   std::signal(SIGPIPE, SIG_IGN);
   interruption::listen();
+  memory_reserve::hold();
   const auto variable = [](const char* name) -> std::string {
     const char* value = std::getenv(name);
     return value == nullptr ? "" : value;
