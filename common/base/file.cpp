@@ -59,6 +59,11 @@ std::string read_file(const std::string& path, std::size_t limit) {
   return *std::move(content);
 }
 
+bool is_plain_name(std::string_view name) {
+  return !name.empty() && name.find('/') == std::string_view::npos &&
+         name.find('\0') == std::string_view::npos && name != "." && name != "..";
+}
+
 void ensure_directory(const std::string& path, mode_t mode) {
   if (::mkdir(path.c_str(), mode) == 0) return;
   if (errno == ENOENT) {

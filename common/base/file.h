@@ -25,6 +25,10 @@ std::string read_file(const std::string& path, std::size_t limit);
 // The same, or nothing if no file is there.
 std::optional<std::string> find_file(const std::string& path, std::size_t limit);
 
+// Whether `name` names one thing in whatever folder it is looked for: no path, not the folder or
+// its parent.
+bool is_plain_name(std::string_view name);
+
 // Makes a directory and its parents. An existing one is fine. Throws IoError.
 void ensure_directory(const std::string& path, mode_t mode);
 

@@ -91,4 +91,9 @@ std::string in_quotes(std::string_view text) {
   return out + '"';
 }
 
+std::string cut(std::string_view text) {
+  const std::string quoted = in_quotes(text);
+  return quoted.substr(1, quoted.size() - 2);
+}
+
 }  // namespace cni

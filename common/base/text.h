@@ -23,6 +23,9 @@ bool equal_ignoring_case(std::string_view one, std::string_view other);
 // at 64 characters.
 std::string in_quotes(std::string_view text);
 
+// The same without the quotes, for a message that has its own.
+std::string cut(std::string_view text);
+
 // `text` with every byte sequence that is not UTF-8 (RFC 3629) replaced by U+FFFD.
 std::string valid_utf8(std::string_view text);
 

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/text.h"
 #include "protocol/error.h"
 
@@ -23,10 +24,7 @@ std::string find_plugin(std::string_view type, std::string_view cni_path, std::s
     throw Error(Code::kInvalidConfig, message, details);
   };
   if (type.empty()) refuse("no plugin name provided");
-  if (type.find('/') != std::string_view::npos || type.find('\0') != std::string_view::npos ||
-      type == "." || type == "..") {
-    refuse(fmt::format("invalid plugin name: {}", valid_utf8(type)));
-  }
+  if (!is_plain_name(type)) refuse(fmt::format("invalid plugin name: {}", cut(type)));
   std::vector<std::string> directories = split(cni_path, ':');
   std::erase(directories, "");
   if (directories.empty()) {

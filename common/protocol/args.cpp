@@ -24,7 +24,7 @@ bool parse_bool(const std::string& key, const std::string& value) {
   throw Error(Code::kInvalidConfig,
               fmt::format("ARGS: error parsing value of pair {}: boolean unmarshal error: invalid "
                           "input {}",
-                          in_quotes(key + "=" + value), valid_utf8(value)));
+                          in_quotes(key + "=" + value), cut(value)));
 }
 
 }  // namespace

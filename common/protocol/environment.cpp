@@ -131,8 +131,7 @@ Command parse_command(const std::string& given) {
   const auto found =
       std::ranges::find(kCommands, given, [](Command command) { return text(command); });
   if (found == kCommands.end()) {
-    throw Error(Code::kInvalidEnvironment,
-                fmt::format("unknown CNI_COMMAND: {}", valid_utf8(given)));
+    throw Error(Code::kInvalidEnvironment, fmt::format("unknown CNI_COMMAND: {}", cut(given)));
   }
   return *found;
 }

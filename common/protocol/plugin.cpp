@@ -16,6 +16,7 @@
 #include "base/interruption.h"
 #include "base/log.h"
 #include "base/memory_reserve.h"
+#include "base/text.h"
 #include "json/parse.h"
 #include "protocol/error.h"
 #include "protocol/result_versions.h"
@@ -97,6 +98,16 @@ void check_command_known(Command command, const NetConf& conf) {
   }
 }
 
+// Runtimes look for this name in CNI_PATH. DEL does not need it.
+void check_type(Command command, const NetConf& conf) {
+  if (command != Command::kAdd && command != Command::kCheck) return;
+  const json::Reader key = conf["type"];
+  const std::string type = key.string_or("");
+  if (!type.empty() && !is_plain_name(type)) {
+    key.refuse(fmt::format("invalid plugin name: {}", cut(type)));
+  }
+}
+
 Error own_netns_error(const Environment& environment) {
   return Error(Code::kInvalidNetns,
                "plugin's netns and netns from CNI_NETNS should not be the same",
@@ -167,6 +178,7 @@ void run_command(const Plugin& plugin, const Streams& streams, Version& version)
   const Command command = parse_command(environment.command);
   version = conf.version();
   check_command_known(command, conf);
+  check_type(command, conf);
 
   Request request{.command = command,
                   .environment = environment,

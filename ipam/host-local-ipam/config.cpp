@@ -128,7 +128,7 @@ class Requests {
       const std::string text = element.string_or("");
       if (text.empty()) element.refuse("cannot understand ip: IP <nil> not v4 nor v6");
       const auto address = parse_requested(text);
-      if (!address) element.refuse(fmt::format("invalid IP address {}", valid_utf8(text)));
+      if (!address) element.refuse(fmt::format("invalid IP address {}", cut(text)));
       add(*address);
     }
   }
@@ -139,7 +139,7 @@ class Requests {
     if (!address) {
       throw Error(Code::kInvalidConfig,
                   fmt::format("ARGS: error parsing value of pair {}: invalid IP address {}",
-                              in_quotes("IP=" + text), valid_utf8(text)));
+                              in_quotes("IP=" + text), cut(text)));
     }
     add(*address);
   }

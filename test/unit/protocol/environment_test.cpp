@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 
+#include "base/text.h"
 #include "protocol/error.h"
 
 using cni::Code;
@@ -193,7 +194,7 @@ TEST_CASE("commands are matched to the letter", "[protocol]") {
       FAIL("accepted: " << bad);
     } catch (const Error& error) {
       CHECK(error.code() == Code::kInvalidEnvironment);
-      CHECK(error.what() == "unknown CNI_COMMAND: " + bad);
+      CHECK(error.what() == "unknown CNI_COMMAND: " + cni::cut(bad));
     }
   }
 }

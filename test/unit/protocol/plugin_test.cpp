@@ -33,6 +33,18 @@ TEST_CASE("ADD prints its result in the version of the request", "[protocol]") {
   }
 }
 
+TEST_CASE("a type that names no plugin is refused, though not by DEL", "[protocol]") {
+  for (const char* type : {"../x", "a/b", ".", ".."}) {
+    const std::string config =
+        std::string(R"({"cniVersion":"1.0.0","name":"n","type":")") + type + R"("})";
+    Probe probe{.result = with_address()};
+    CHECK(call(probe, variables("ADD"), config).code() == 7);
+    CHECK(call(probe, variables("CHECK"), config).code() == 7);
+    CHECK(probe.seen.empty());
+    CHECK(call(probe, variables("DEL"), config).status == 0);
+  }
+}
+
 TEST_CASE("a plugin that makes an interface adds to what the chain has", "[protocol]") {
   const std::string previous = R"("prevResult":{"interfaces":[{"name":"a"},{"name":"b"}],)"
                                R"("ips":[{"address":"10.9.9.9/24","interface":1}],)"
