@@ -18,7 +18,9 @@ class Builder : public nlohmann::json_sax<Value> {
   bool number_integer(number_integer_t value) override { return add(value); }
   bool number_unsigned(number_unsigned_t value) override { return add(value); }
   bool number_float(number_float_t value, const string_t& /*text*/) override { return add(value); }
-  bool string(string_t& value) override { return add(std::move(value)); }
+  bool string(string_t& value) override {
+    return charge(sizeof(value) + value.size()) && add(std::move(value));
+  }
   bool binary(binary_t& /*value*/) override { return false; }
   bool start_object(std::size_t /*size*/) override { return open(Value::object()); }
   bool start_array(std::size_t /*size*/) override { return open(Value::array()); }
@@ -26,7 +28,7 @@ class Builder : public nlohmann::json_sax<Value> {
   bool end_array() override { return close(); }
   bool key(string_t& name) override {
     key_ = std::move(name);
-    return true;
+    return charge(sizeof(key_) + key_.size());
   }
   bool parse_error(std::size_t position, const std::string& /*last_token*/,
                    const nlohmann::detail::exception& /*error*/) override {
@@ -37,6 +39,7 @@ class Builder : public nlohmann::json_sax<Value> {
   Value take() { return std::move(root_); }
   std::size_t error_position() const { return error_position_; }
   bool too_deep() const { return too_deep_; }
+  bool too_large() const { return size_ > kLargestDocument; }
 
  private:
   Value* place(Value value) {
@@ -52,13 +55,18 @@ class Builder : public nlohmann::json_sax<Value> {
     auto& members = open_.back()->get_ref<Value::object_t&>();
     return &members.emplace_back(std::move(key_), std::move(value)).second;
   }
+  // Counts what goes into memory; false if it is too much.
+  bool charge(std::size_t bytes) {
+    size_ += bytes;
+    return !too_large();
+  }
   bool add(Value value) {
     place(std::move(value));
-    return true;
+    return charge(sizeof(Value));
   }
   bool open(Value container) {
     too_deep_ = open_.size() == kMaxDepth;
-    if (too_deep_) return false;
+    if (too_deep_ || !charge(sizeof(Value) + sizeof(Value::object_t))) return false;
     open_.push_back(place(std::move(container)));
     return true;
   }
@@ -73,6 +81,7 @@ class Builder : public nlohmann::json_sax<Value> {
   std::string key_;
   std::size_t error_position_ = 0;
   bool too_deep_ = false;
+  std::size_t size_ = 0;
 };
 
 std::string place_text(std::string_view text, std::size_t position) {
@@ -99,6 +108,10 @@ Value parse(std::string_view text) {
   Builder builder;
   if (Value::sax_parse(tolerant, &builder)) return builder.take();
   if (builder.too_deep()) throw SyntaxError(fmt::format("nested deeper than {}", kMaxDepth));
+  if (builder.too_large()) {
+    throw SyntaxError(
+        fmt::format("its values would take more than {} bytes of memory", kLargestDocument));
+  }
   if (builder.error_position() > tolerant.size()) {
     throw SyntaxError("unexpected end of JSON input");
   }

@@ -18,6 +18,11 @@ class SyntaxError : public std::runtime_error {
 
 // Deeper nesting is a SyntaxError: it serves no purpose but to exhaust the stack.
 inline constexpr std::size_t kMaxDepth = 10000;
+// Likewise a longer string or number, in bytes, ...
+inline constexpr std::size_t kLongestToken = std::size_t{4} << 20U;
+// ... and a document whose values would take more memory than this, in bytes: a few letters of text
+// become a value of many bytes.
+inline constexpr std::size_t kLargestDocument = std::size_t{8} << 20U;
 
 // Reads one RFC 8259 document and nothing after it but white space. As lenient as Go's decoder
 // where configurations rely on it: broken UTF-8 and lone surrogates become U+FFFD, numbers beyond a

@@ -19,12 +19,6 @@ std::string shown(const Value& value) {
   return compact(value);
 }
 
-// Text as the reference suite shows it, without quotes: cut short and escaped.
-std::string cut(std::string_view text) {
-  const std::string shown = in_quotes(text);
-  return shown.substr(1, shown.size() - 2);
-}
-
 std::string member_path(const std::string& path, std::string_view key) {
   return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key);
 }

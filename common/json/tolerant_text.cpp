@@ -1,5 +1,7 @@
 #include "json/tolerant_text.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -7,6 +9,7 @@
 #include <optional>
 
 #include "base/text.h"
+#include "json/parse.h"
 
 namespace cni::json {
 namespace {
@@ -16,6 +19,11 @@ constexpr std::string_view kReplacementEscape = "\\ufffd";
 constexpr std::size_t kEscapeLength = 6;  // of \uXXXX
 // Makes any mantissa that fits into memory 0.
 constexpr std::string_view kTinyExponent = "e-99999999999";
+
+void require_short(std::size_t length) {
+  if (length <= kLongestToken) return;
+  throw SyntaxError(fmt::format("a string or number is longer than {} bytes", kLongestToken));
+}
 
 // The code unit of a \uXXXX escape at the front of `text`.
 std::optional<unsigned> code_unit(std::string_view text) {
@@ -56,6 +64,7 @@ std::size_t copy_string(std::string_view text, std::string& out) {
   std::size_t at = 1;
   out += '"';
   while (at < text.size()) {
+    require_short(at);
     if (text[at] == '\\') {
       at += copy_escape(text.substr(at), out);
       continue;
@@ -75,6 +84,7 @@ std::size_t copy_string(std::string_view text, std::string& out) {
 
 std::size_t copy_number(std::string_view text, std::string& out) {
   const std::size_t length = std::min(text.find_first_not_of("0123456789+-.eE"), text.size());
+  require_short(length);
   const std::string token(text.substr(0, length));
   char* stop = nullptr;
   const bool infinite = std::isinf(std::strtod(token.c_str(), &stop));

@@ -187,12 +187,29 @@ TEST_CASE("time grows no faster than the input", "[json]") {
   const auto of = [](std::string_view piece) { return repeat(piece, kSize / piece.size()); };
   CHECK(syntax_error("\"" + repeat("x", kSize) + "\"") == "");
   CHECK(syntax_error("\"" + of("\\ud800") + "\"") == "");
-  CHECK(syntax_error("\"" + of("\xff") + "\"") == "");
+  CHECK(syntax_error("\"" + of("\xff ") + "\"") == "");
   CHECK(syntax_error("1" + repeat("0", kSize)) == "");
-  CHECK(syntax_error("[" + of("1e400,") + "1]") == "");
-  CHECK(syntax_error("{" + of("\"a\":1,") + "\"a\":1}") == "");
+  CHECK(syntax_error("[" + of("1e400,   ") + "1]") == "");
+  CHECK(syntax_error("{" + of("\"a\":                            1,") + "\"a\":1}") == "");
   CHECK(syntax_error(repeat("\n", kSize) + "x") ==
         "invalid JSON at line " + std::to_string(kSize + 1) + ", column 1");
+}
+
+TEST_CASE("a document that takes much memory is refused", "[json]") {
+  const std::string too_large = "its values would take more than 8388608 bytes of memory";
+  const std::string too_long = "a string or number is longer than 4194304 bytes";
+  constexpr std::size_t kMany = 600'000;
+  for (const char* piece : {"1,", "[],", "\"\",", "{},", "null,"}) {
+    INFO(piece);
+    CHECK(syntax_error("[" + repeat(piece, kMany) + "1]") == too_large);
+  }
+  CHECK(syntax_error("{" + repeat("\"a\":1,", kMany) + "\"a\":1}") == too_large);
+  CHECK(syntax_error("[" + repeat("\"" + repeat("x", 1'000'000) + "\",", 9) + "1]") == too_large);
+  CHECK(syntax_error("\"" + repeat("x", 4'200'000) + "\"") == too_long);
+  CHECK(syntax_error("\"" + repeat("\xff", 4'200'000) + "\"") == too_long);
+  CHECK(syntax_error("{\"" + repeat("x", 4'200'000) + "\":1}") == too_long);
+  CHECK(syntax_error(repeat("1", 4'200'000)) == too_long);
+  CHECK(syntax_error("[" + repeat("1,", 400'000) + "1]") == "");
 }
 
 TEST_CASE("text for people has four blanks of indent and no newline at its end", "[json]") {

@@ -224,11 +224,11 @@ TEST_CASE("members come in order, a repeated one where it was last", "[json]") {
 }
 
 TEST_CASE("many members take no time to speak of", "[json]") {
-  // Half an hour if each were compared with all before it.
+  // A minute and more if each were compared with all before it.
   std::string text = "{";
-  for (int number = 0; number < 500'000; ++number) text += "\"" + std::to_string(number) + "\":1,";
+  for (int number = 0; number < 100'000; ++number) text += "\"" + std::to_string(number) + "\":1,";
   const Value document = parse(text + "\"0\":2}");
   const auto members = Reader(document).members();
-  CHECK(members.size() == 500'000);
+  CHECK(members.size() == 100'000);
   CHECK(members.back().first == "0");
 }
