@@ -16,15 +16,6 @@
 namespace cni::delegation {
 namespace {
 
-exec::Limits limits() {
-  exec::Limits limits;
-  const char* seconds = std::getenv("CNI_DELEGATE_TIMEOUT");
-  if (seconds == nullptr) return limits;
-  const auto number = parse_number<unsigned>(seconds);
-  if (number && *number > 0 && *number <= 86400) limits.time = std::chrono::seconds(*number);
-  return limits;
-}
-
 std::optional<json::Value> find_document(const std::string& text) {
   try {
     return json::parse(text);
@@ -33,14 +24,15 @@ std::optional<json::Value> find_document(const std::string& text) {
   }
 }
 
-json::Value parse_object(const std::string& answer) {
+json::Value parse_object(const std::string& answer, const std::string& who) {
   try {
     json::Value document = json::parse(answer);
     if (document.is_null()) return json::Value::object();
     if (document.is_object()) return document;
     throw json::SyntaxError("it is not an object");
   } catch (const json::SyntaxError& error) {
-    throw Error(Code::kInternal, fmt::format("failed to unmarshal raw result: {}", error.what()));
+    throw Error(Code::kInternal, fmt::format("failed to unmarshal raw result: {}", error.what()),
+                who);
   }
 }
 
@@ -70,6 +62,13 @@ json::Value parse_object(const std::string& answer) {
 
 }  // namespace
 
+std::chrono::milliseconds time_limit() {
+  const char* seconds = std::getenv("CNI_DELEGATE_TIMEOUT");
+  const auto number = parse_number<unsigned>(seconds == nullptr ? "" : seconds);
+  if (number && *number > 0 && *number <= 86400) return std::chrono::seconds(*number);
+  return exec::Limits{}.time;
+}
+
 std::vector<std::string> environment_with(const Variables& variables) {
   std::vector<std::string> environment;
   for (char** variable = ::environ; variable != nullptr && *variable != nullptr; ++variable) {
@@ -84,30 +83,35 @@ std::vector<std::string> environment_with(const Variables& variables) {
   return environment;
 }
 
-std::string call(const std::string& path, const Variables& variables, std::string_view input) {
-  exec::Outcome outcome = exec::run_child(path, environment_with(variables), input, limits());
+std::string call(const std::string& path, const Variables& variables, std::string_view input,
+                 std::chrono::milliseconds time) {
+  exec::Limits limits;
+  limits.time = time;
+  exec::Outcome outcome = exec::run_child(path, environment_with(variables), input, limits);
   if (outcome.ending != exec::Ending::kExited || outcome.number != 0) throw_failure(path, outcome);
   return std::move(outcome.out);
 }
 
-std::string call(const std::string& path, Command command, std::string_view input) {
-  return call(path, Variables{{"CNI_COMMAND", std::string(text(command))}}, input);
+std::string call(const std::string& path, Command command, std::string_view input,
+                 std::chrono::milliseconds time) {
+  return call(path, Variables{{"CNI_COMMAND", std::string(text(command))}}, input, time);
 }
 
-Result parse_answer(const std::string& answer, Version version) {
-  const json::Value document = parse_object(answer);
+Result parse_answer(const std::string& answer, Version version, std::string_view plugin) {
+  const std::string who = plugin.empty() ? "" : fmt::format("plugin {}", plugin);
+  const json::Value document = parse_object(answer, who);
   const json::Reader reader(document);
   try {
     const std::string given = reader["cniVersion"].string_or("");
     const std::optional<Version> own = given.empty() ? version : find_version(given);
     if (!own) {
       throw Error(Code::kInternal,
-                  fmt::format("unsupported CNI result version {}", in_quotes(given)));
+                  fmt::format("unsupported CNI result version {}", in_quotes(given)), who);
     }
     return parse_result(reader, *own);
   } catch (const json::ValueError& error) {
     throw Error(Code::kInternal, fmt::format("failed to convert result: {}", error.what()),
-                error.place());
+                who.empty() ? error.place() : fmt::format("{}: {}", who, error.place()));
   }
 }
 

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 
@@ -234,6 +236,27 @@ TEST_CASE("addresses are released after what has them, by dhcp before", "[delega
     CHECK(fake.calls().size() == 1);
     CHECK_THROWS_WITH(cleanup.finish(), "no");
   }
+}
+
+TEST_CASE("a plugin does not take itself for its IPAM plugin", "[delegation]") {
+  const TempDirectory directory;
+  const std::string own = ::program_invocation_short_name;
+  const FakePlugin fake(directory.path(), own);
+  CHECK(find_failure(R"("ipam":{"type":"main"})", directory.path()) == Code::kInvalidConfig);
+  CHECK(find_failure(R"("ipam":{"type":")" + own + R"("})", directory.path()) ==
+        Code::kInvalidConfig);
+  CHECK(fake.calls().empty());
+}
+
+TEST_CASE("the undo of an ADD has what is left of its time", "[delegation]") {
+  Network network({.before = "exec sleep 60"});
+  network.fake.reply("DEL", {.before = "exec sleep 60"});
+  ::setenv("CNI_DELEGATE_TIMEOUT", "3", 1);
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK(network.add_failure() == Code::kTryAgainLater);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
+  ::unsetenv("CNI_DELEGATE_TIMEOUT");
+  CHECK(network.verbs() == Strings{"ADD", "DEL"});
 }
 
 TEST_CASE("without IPAM there is nothing to release", "[delegation]") {
