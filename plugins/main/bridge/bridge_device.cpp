@@ -123,6 +123,15 @@ state::FileLock lock_bridge(const std::string& bridge) {
   return state::FileLock::acquire(fmt::format("{}/{}.lock", kLockDirectory, bridge));
 }
 
+void require_bridge(const netlink::Link& link) {
+  if (link.kind == "bridge") return;
+  throw Error(
+      Code::kInvalidConfig,
+      fmt::format("failed to create bridge \"{0}\": \"{0}\" already exists but is not a bridge",
+                  link.name),
+      fmt::format("key \"bridge\" is \"{}\"", link.name));
+}
+
 BridgeDevice ensure_bridge(netlink::Socket& host, const Config& config,
                            std::optional<std::uint32_t> mtu, Undo& undo) {
   const std::string& name = config.bridge;
@@ -133,13 +142,7 @@ BridgeDevice ensure_bridge(netlink::Socket& host, const Config& config,
     if (made_now) undo.add("remove the bridge", [name] { delete_bridge_if_unused(name); });
     link = netlink::get_link(host, name);
   }
-  if (link->kind != "bridge") {
-    throw Error(Code::kInvalidConfig,
-                fmt::format("failed to create bridge \"{0}\": \"{0}\" already exists but is not a "
-                            "bridge",
-                            name),
-                fmt::format("key \"bridge\" is \"{}\"", name));
-  }
+  require_bridge(*link);
   const bool ours = made_now || link->alias == kAlias;
   const bool idle = link->oper_state != netlink::OperState::kUp;
   BridgeDevice bridge{

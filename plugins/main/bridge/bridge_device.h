@@ -28,6 +28,9 @@ struct BridgeDevice {
   bool repairable = false;
 };
 
+// Throws Error 7 if it is a link of another kind.
+void require_bridge(const netlink::Link& link);
+
 // Makes or adopts the bridge, sets it up and pins its MAC: without, it would take the lowest MAC of
 // its ports and change it as containers come and go. Throws if a link of that name is no bridge, or
 // if the bridge cannot tell VLANs apart though the configuration asks for it. A bridge that was

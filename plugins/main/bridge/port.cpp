@@ -10,6 +10,8 @@ Port connect(netlink::Socket& host, netlink::Socket& container, const Request& r
              const Config& config, Undo& undo) {
   const attachment::Owner owner = attachment::Owner::of(request);
   const std::optional<std::uint32_t> mtu = attachment::resolve_mtu(host, config.mtu);
+  // Before there is even a file to lock.
+  if (const auto link = netlink::find_link(host, config.bridge)) require_bridge(*link);
   const state::FileLock lock = lock_bridge(config.bridge);
   const BridgeDevice bridge = ensure_bridge(host, config, mtu, undo);
   attachment::VethPair veth = attachment::add_veth_pair(host, container, *request.netns,
