@@ -161,7 +161,22 @@ def state(namespace):
                                     if not _made_by_the_kernel(address)),
                 "routes": sorted(_line(_route(route)) for route in routes
                                  if not _made_by_the_kernel(route)),
+                "policies": [_line(rule) for family in ("-4", "-6") for rule in
+                             json.loads(run("ip", family, "-json", "rule", "show"))],
+                "qdiscs": sorted(_line(_qdisc(qdisc)) for qdisc in
+                                 json.loads(run("tc", "-json", "qdisc", "show"))
+                                 if qdisc["kind"] != "noqueue"),
                 "sysctls": _sysctls([link["ifname"] for link in links])}
+
+
+def neighbours(namespace):
+    """Whose MAC is known, as lines; not in state(), since they come and go by themselves where
+    there is traffic."""
+    with namespace.entered():
+        found = [neighbour for family in ("-4", "-6") for neighbour in
+                 json.loads(run("ip", family, "-json", "neighbour", "show"))]
+    return sorted(f"dev={one['dev']} to={one['dst']} mac={one['lladdr']}" for one in found
+                  if "lladdr" in one and "NOARP" not in one["state"])
 
 
 def rules(namespace):
@@ -231,6 +246,13 @@ def _route(route):
             for hop in route.get("nexthops", [])]
     return {**{key: route[key] for key in sorted(route) if key not in leave_out},
             "nexthops": sorted(hops)}
+
+
+def _qdisc(qdisc):
+    """The kernel itself makes those of kind noqueue."""
+    # The handle of a root is a number that the kernel counts up.
+    return {"dev": qdisc["dev"], "kind": qdisc["kind"], "root": qdisc.get("root"),
+            "options": qdisc.get("options")}
 
 
 def _made_by_the_kernel(entry):
@@ -323,6 +345,7 @@ def left(before, after):
     return [line for line in difference(before, after) if not SHARED.search(line)]
 
 
-SHARED = re.compile(r"""forwarding=|ip_forward=|/all/accept_redirects=|^files:
+SHARED_BUT_FILES = re.compile(r"""forwarding=|ip_forward=|/all/accept_redirects=
     |^host\ links:\ .\ (br0|cni0|br-x\.1)\ |^host\ sysctls:.*/accept_ra=
     |^host\ (routes|addresses):\ .\ dev=(br0|cni0|br-x\.1)\ """, re.VERBOSE)
+SHARED = re.compile(SHARED_BUT_FILES.pattern + "|^files:", re.VERBOSE)
