@@ -1,0 +1,193 @@
+"""Chains of plugins that keep state, on hosts whose state can be spoilt between two calls; for the
+scripts of this folder."""
+
+import json
+import os
+import pathlib
+
+import twins
+
+DATA = "@DATA@"
+LIVE = "cni.dev/valid-attachments"
+RANGES = [[{"subnet": "10.1.2.0/29"}], [{"subnet": "fd00:1::/125"}]]
+# Without network, gateway and, of IPv4, broadcast.
+POOL = {"10.1.2.": 5, "fd00:1::": 6}
+ROUTES = [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
+PORTS = [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
+         {"hostPort": 8053, "containerPort": 53, "protocol": "udp"}]
+IPAM = {"type": "host-local", "dataDir": DATA, "ranges": RANGES, "routes": ROUTES}
+# The reference suite of Debian 12 knows no newer one.
+VERSIONS = {"ours": "1.1.0", "reference": "1.0.0"}
+
+
+def _chain(main, backend):
+    keys = {"bridge": {"bridge": "br0", "isGateway": True}, "ptp": {}}[main]
+    store = {"ipMasq": True, "ipMasqBackend": backend}
+    return [{**keys, **store, "type": main, "ipam": IPAM},
+            {"type": "portmap", "backend": backend, "runtimeConfig": {"portMappings": PORTS}}]
+
+
+# {name: (configurations, flavour of iptables)}
+CHAINS = {
+    "bridge nftables": (_chain("bridge", "nftables"), "nft"),
+    "bridge iptables-nft": (_chain("bridge", "iptables"), "nft"),
+    "bridge iptables-legacy": (_chain("bridge", "iptables"), "legacy"),
+    "ptp nftables": (_chain("ptp", "nftables"), "nft"),
+    "ptp iptables-nft": (_chain("ptp", "iptables"), "nft"),
+    "ptp iptables-legacy": (_chain("ptp", "iptables"), "legacy"),
+    "host-local": ([{"type": "host-local", "ipam": IPAM}], "nft"),
+}
+
+
+class Failed(Exception):
+    pass
+
+
+def chains_of(suite):
+    """The chains that a suite ("ours" or "reference") can run."""
+    return [name for name in CHAINS if suite == "ours" or not name.endswith("nftables")]
+
+
+class Host:
+    """A host, and a chain on it, whose addresses lie in `data`."""
+
+    def __init__(self, suite, chain, data=None):
+        self.suite, self.name = suite, chain
+        self.place = twins.Workplace()
+        self.data = data or f"{self.place.directory}/data"
+        configs, flavour = CHAINS[chain]
+        self.chain = [{"cniVersion": VERSIONS[suite.name], "name": "net", **config} for config in
+                      json.loads(json.dumps(configs).replace(DATA, self.data))]
+        programs = f"{self.place.directory}/bin"
+        os.mkdir(programs)
+        for program in ("iptables", "ip6tables"):
+            os.symlink(f"/usr/sbin/xtables-{flavour}-multi", f"{programs}/{program}")
+        self.path = f"{programs}:{os.environ['PATH']}"
+        self.place.host.set_sysctl("net/ipv6/conf/default/accept_dad", 0)
+        self.containers = {}
+        self.numbers = {}
+
+    @property
+    def leases(self):
+        return pathlib.Path(self.data, "net")
+
+    def container(self, name):
+        if name not in self.containers:
+            self.containers[name] = self.place.container()
+            self.containers[name].set_sysctl("net/ipv6/conf/default/accept_dad", 0)
+        return self.containers[name]
+
+    def call(self, verb, config, name, netns=None, suite=None, under=()):
+        config = dict(config)
+        if "runtimeConfig" in config:
+            number = self.numbers.setdefault(name, len(self.numbers))
+            config["runtimeConfig"] = {"portMappings": [
+                {**port, "hostPort": port["hostPort"] + number} for port in PORTS]}
+        if netns is None:
+            netns = self.container(name).path
+        return (suite or self.suite).call(verb, config, self.place.host, name, netns,
+                                          path=self.path, under=under)
+
+    def each(self, verb, name, result=None, **how):
+        """The outcomes of a verb for a container, over the whole chain; ADD and CHECK end at the
+        first that failed."""
+        outcomes = []
+        chain = reversed(self.chain) if verb == "DEL" else self.chain
+        for config in chain:
+            if result is not None:
+                config = {**config, "prevResult": result}
+            outcomes.append(self.call(verb, config, name, **how))
+            if verb == "ADD":
+                result = outcomes[-1].json
+            if verb in ("ADD", "CHECK") and outcomes[-1].status != 0:
+                break
+        return outcomes
+
+    def try_add(self, name, **how):
+        """The last outcome. As runtimes do, a DEL of the chain follows a failure."""
+        outcome = self.each("ADD", name, **how)[-1]
+        if outcome.status != 0 and len(self.chain) > 1:
+            self.each("DEL", name, **how)
+        return outcome
+
+    def must(self, verb, name, result=None, **how):
+        """The last outcome's JSON."""
+        outcomes = self.each(verb, name, result, **how)
+        for outcome in outcomes:
+            if outcome.status != 0:
+                raise Failed(f"{verb} of {name}: {outcome}")
+        return outcomes[-1].json
+
+    def collect(self, valid=()):
+        """GC of the whole chain with these containers alive."""
+        alive = [{"containerID": name, "ifname": "eth0"} for name in valid]
+        # No older version has this verb.
+        return [self.call("GC", {**config, "cniVersion": "1.1.0", LIVE: alive}, "", netns="")
+                for config in self.chain]
+
+    def must_collect(self, valid=()):
+        for outcome in self.collect(valid):
+            if outcome.status != 0:
+                raise Failed(f"GC: {outcome}")
+
+    def observe(self):
+        """Everything but a bridge, hints and the caches of ours."""
+        seen = {f"host {part}": lines
+                for part, lines in (twins.state(self.place.host) |
+                                    twins.rules(self.place.host)).items()}
+        seen["host links"] = [line for line in seen["host links"] if not line.startswith("br0 ")]
+        for name, container in self.containers.items():
+            seen |= {f"{name} {part}": lines for part, lines in twins.state(container).items()}
+        seen["files"] = self.reservations()
+        return seen
+
+    def reservations(self):
+        found = twins.files(self.leases) if self.leases.is_dir() else {}
+        return [f"{name}: {content!r}" for name, content in found.items()
+                if name.startswith(tuple(POOL))]
+
+    def host_local(self, subnets, **more):
+        """A configuration of host-local alone, on the addresses of this host's network."""
+        return {"cniVersion": "1.0.0", "name": "net", "type": "host-local",
+                "ipam": {"type": "host-local", "dataDir": self.data,
+                         "ranges": [[{"subnet": subnet}] for subnet in subnets], **more}}
+
+    def fill(self):
+        """Takes all addresses that the network can still give, by calls of host-local alone:
+        {address: container}."""
+        given = {}
+        for [subnet] in RANGES:
+            config = self.host_local([subnet["subnet"]])
+            # Ends with an error, unless the plugin has gone mad.
+            for _ in range(100):
+                name = f"fill{len(given)}"
+                outcome = self.call("ADD", config, name, netns="/run/netns/none")
+                if outcome.status != 0:
+                    break
+                address = outcome.json["ips"][0]["address"].split("/")[0]
+                if address in given:
+                    raise Failed(f"{address} is given twice")
+                given[address] = name
+        return given
+
+    def must_be_whole(self):
+        """Fails if an address cannot be had."""
+        given = self.fill()
+        if len(given) != sum(POOL.values()):
+            raise Failed(f"of {sum(POOL.values())} addresses only {len(given)} can be had: "
+                         f"{sorted(given)}")
+        for name in given.values():
+            config = self.host_local([each["subnet"] for [each] in RANGES])
+            outcome = self.call("DEL", config, name, netns="")
+            if outcome.status != 0:
+                raise Failed(f"DEL of {name}: {outcome}")
+
+    def end(self, *names):
+        """Containers that are over, with their namespaces."""
+        for name in names:
+            container = self.containers.pop(name)
+            self.place.containers.remove(container)
+            container.remove()
+
+    def remove(self):
+        self.place.remove()
