@@ -16,6 +16,8 @@ ROUTES = [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
 PORTS = [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
          {"hostPort": 8053, "containerPort": 53, "protocol": "udp"}]
 IPAM = {"type": "host-local", "dataDir": DATA, "ranges": RANGES, "routes": ROUTES}
+# What takes longer hangs, on the slowest of machines. Only what waits for a lock may take longer.
+TIMEOUT = 15
 # The reference suite of Debian 12 knows no newer one.
 VERSIONS = {"ours": "1.1.0", "reference": "1.0.0"}
 
@@ -86,7 +88,7 @@ class Host:
         if netns is None:
             netns = self.container(name).path
         return (suite or self.suite).call(verb, config, self.place.host, name, netns,
-                                          path=self.path, under=under)
+                                          path=self.path, under=under, timeout=TIMEOUT)
 
     def each(self, verb, name, result=None, **how):
         """The outcomes of a verb for a container, over the whole chain; ADD and CHECK end at the

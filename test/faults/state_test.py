@@ -39,17 +39,19 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 SUITES, CLEAN = {}, {}
 
 
-def clean_states(suite, chain):
-    if (suite, chain) not in CLEAN:
-        host = Host(SUITES[suite], chain)
-        for name in ("one", "two"):
-            host.container(name)
-        untouched = host.observe()
-        for name in ("one", "two"):
-            host.must("DEL", name, host.must("ADD", name))
-        CLEAN[suite, chain] = untouched, host.observe()
-        host.remove()
-    return CLEAN[suite, chain]
+def clean_states(host, suite=None):
+    """Both states of a host like this one, all of whose containers are alike."""
+    key = suite or host.suite.name, host.name
+    if key not in CLEAN:
+        like = Host(SUITES[key[0]], host.name)
+        like.container("any")
+        CLEAN[key] = [like.observe()]
+        like.must("DEL", "any", like.must("ADD", "any"))
+        CLEAN[key].append(like.observe())
+        like.remove()
+    return [{section.replace("any", name, 1): lines for section, lines in state.items()
+             for name in (host.containers if section.startswith("any ") else [""])}
+            for state in CLEAN[key]]
 
 
 def is_in(line, states):
@@ -60,7 +62,7 @@ def is_in(line, states):
 
 def must_be_clean(host, when, but=()):
     """Nothing is there that an undisturbed ADD and DEL would not leave, sections in `but` apart."""
-    states = clean_states(host.suite.name, host.name)
+    states = clean_states(host)
     left = [line for line in twins.difference(states[1], host.observe())
             if ": + " in line and not is_in(line, states) and not line.startswith(tuple(but))]
     if left:
@@ -69,7 +71,7 @@ def must_be_clean(host, when, but=()):
 
 def must_be_the_same(host, before, when):
     """Apart from empty tables and chains that all containers share."""
-    states = clean_states(host.suite.name, host.name)
+    states = clean_states(host)
     lines = [line for line in twins.left(before, host.observe()) if not is_in(line, states)]
     if lines:
         raise Failed("\n      ".join([f"{when} has changed:", *lines]))
@@ -503,7 +505,6 @@ def swap_trials():
 def try_swap(_, chain, adder, way):
     """ADD by one suite; DEL or GC by the other."""
     deleter = {"ours": "reference", "reference": "ours"}[adder]
-    before = clean_states("reference", chain)[1]
     host = Host(SUITES[adder], chain)
     for config in host.chain:
         config["cniVersion"] = chains.VERSIONS["reference"]
@@ -520,18 +521,19 @@ def try_swap(_, chain, adder, way):
             host.must("CHECK", "two", results["two"])
         host.must("DEL", "two", results["two"])
         host.end(*host.containers)
-        must_have_nothing_new(before, host, but=[] if deleter == "ours" else OUR_BOOKS)
+        must_have_nothing_new(host, but=[] if deleter == "ours" else OUR_BOOKS)
         host.must_be_whole()
         # What the reference suite cannot know of, the next call of ours finds.
         host.suite = SUITES["ours"]
         host.must_collect()
-        must_have_nothing_new(before, host)
+        must_have_nothing_new(host)
     finally:
         host.remove()
 
 
-def must_have_nothing_new(before, host, but=()):
-    seen = host.observe()
+def must_have_nothing_new(host, but=()):
+    """Apart from what the reference suite never takes away."""
+    before, seen = clean_states(host, "reference")[1], host.observe()
     rules = seen["host nftables"]
     for table in but:
         rules[:] = without_table(rules, table)

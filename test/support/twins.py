@@ -130,17 +130,18 @@ class Suite:
         self.folder = os.path.abspath(folder)
 
     def call(self, verb, config, host, container_id, netns, ifname="eth0", cni_args="", path=None,
-             under=(), more=None):
+             under=(), more=None, timeout=60):
         """Runs the plugin `config["type"]` in the namespace `host`, with `path` as PATH, by the
-        command `under` and `more` variables. `config` may be text, then it is given as it is, and names no plugin:
-        (plugin, text)."""
+        command `under`, with `more` variables, for at most `timeout` seconds. `config` may be text,
+        then it is given as it is, and names no plugin: (plugin, text)."""
         plugin, text = (config["type"], json.dumps(config)) if isinstance(config, dict) else config
         environment = {"PATH": path or os.environ["PATH"], "CNI_COMMAND": verb,
                        "CNI_CONTAINERID": container_id, "CNI_NETNS": netns, "CNI_IFNAME": ifname,
                        "CNI_ARGS": cni_args, "CNI_PATH": self.folder, **(more or {})}
         with host.entered():
             done = subprocess.run([*under, os.path.join(self.folder, plugin)], input=text, text=True,
-                                  capture_output=True, check=False, env=environment, timeout=60)
+                                  capture_output=True, check=False, env=environment,
+                                  timeout=timeout)
         return Outcome(done)
 
 
