@@ -8,6 +8,7 @@ import pathlib
 import twins
 
 DATA = "@DATA@"
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 LIVE = "cni.dev/valid-attachments"
 RANGES = [[{"subnet": "10.1.2.0/29"}], [{"subnet": "fd00:1::/125"}]]
 # Without network, gateway and, of IPv4, broadcast.
@@ -38,7 +39,12 @@ CHAINS = {
     "ptp iptables-nft": (_chain("ptp", "iptables"), "nft"),
     "ptp iptables-legacy": (_chain("ptp", "iptables"), "legacy"),
     "host-local": ([{"type": "host-local", "ipam": IPAM}], "nft"),
+    "loopback": ([{"type": "loopback"}], "nft"),
+    "masquerade": ([{"type": "bridge", "bridge": "br0", "isGateway": True, "ipam": IPAM},
+                    {"type": "masquerade"}], "nft"),
 }
+# No chains of their own where the state is what matters.
+STATELESS = {"ours": ["loopback", "masquerade"], "reference": ["loopback"]}
 
 
 class Failed(Exception):
@@ -46,8 +52,9 @@ class Failed(Exception):
 
 
 def chains_of(suite):
-    """The chains that a suite ("ours" or "reference") can run."""
-    return [name for name in CHAINS if suite == "ours" or not name.endswith("nftables")]
+    """The chains with state that a suite ("ours" or "reference") can run."""
+    return [name for name in CHAINS if name not in STATELESS["ours"]
+            and (suite == "ours" or not name.endswith("nftables"))]
 
 
 class Host:

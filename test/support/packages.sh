@@ -17,7 +17,7 @@ test_packages=(
   # lint and coverage
   clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev llvm-19 gcovr
   # a kernel with everything
-  user-mode-linux kmod busybox-static
+  user-mode-linux kmod busybox-static e2fsprogs
   # the runtimes, and the reference plugins beside them
   containernetworking-plugins golang-go golang-github-appc-cni-dev containerd runc
   python3-grpcio protobuf-compiler python3-protobuf

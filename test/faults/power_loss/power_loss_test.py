@@ -18,6 +18,7 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,7 @@ MOUNTS = ("data=ordered", "data=writeback", "data=writeback,nodelalloc", "data=o
 class Machine:
     def __init__(self, suite, plugins, build):
         self.suite, self.plugins, self.build = suite, os.path.abspath(plugins), build
+        self.running = None
         self.job = tempfile.mkdtemp(prefix="plumb-power-")
         self.disk = f"{self.job}/disk"
         subprocess.run(["truncate", "-s", "64M", self.disk], check=True)
@@ -51,6 +53,7 @@ class Machine:
         with subprocess.Popen([str(HERE.parents[1] / "uml/run"), self.build, str(LIMIT),
                                f"ubd0={self.disk}"], stdin=subprocess.PIPE, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as machine:
+            self.running = machine
             machine.stdin.write(script)
             machine.stdin.close()
             while not result.exists() and machine.poll() is None:
@@ -68,7 +71,18 @@ class Machine:
         return found
 
     def remove(self):
-        shutil.rmtree(self.job)
+        shutil.rmtree(self.job, ignore_errors=True)
+
+
+MACHINES = []
+
+
+def give_up(*_):
+    for machine in MACHINES:
+        if machine.running:
+            machine.running.terminate()
+        machine.remove()
+    os._exit(1)
 
 
 def failure_of(found):
@@ -87,6 +101,7 @@ def failure_of(found):
 def run(suite, plugins, build, cycles):
     """[what was found] after each loss of power."""
     machine = Machine(suite, plugins, build)
+    MACHINES.append(machine)
     try:
         found = []
         for cycle in range(cycles + 1):
@@ -105,6 +120,8 @@ def main():
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--cycles", type=int)
     arguments = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, give_up)
     cycles = arguments.cycles or (100 if arguments.all else 2)
     build = str(pathlib.Path(arguments.plugins).resolve().parent)
     counts = gates.Gates()
