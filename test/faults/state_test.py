@@ -159,6 +159,7 @@ def try_disk(suite, chain, place, fault, when):
         host = disk.host
         for name in ("one", "two"):
             host.container(name)
+        clean_states(host)  # while there is room for it
         result = None if when == "first ADD" else host.must("ADD", "one")
         before = host.observe()
         if place == "run":

@@ -44,7 +44,7 @@ class Machine:
         subprocess.run(["mke2fs", "-q", "-t", "ext4", self.disk], check=True)
 
     def boot(self, cycle):
-        """Boots, lets the storm begin, takes the power. What inside.py found of the cycle before."""
+        """Boots, lets the storm begin, takes the power. What inside.py found of the last cycle."""
         result, twice = pathlib.Path(self.job, "result"), pathlib.Path(self.job, "twice")
         for file in (result, twice):
             file.unlink(missing_ok=True)
