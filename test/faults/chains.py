@@ -86,7 +86,7 @@ class Host:
             self.containers[name].set_sysctl("net/ipv6/conf/default/accept_dad", 0)
         return self.containers[name]
 
-    def call(self, verb, config, name, netns=None, suite=None, under=()):
+    def call(self, verb, config, name, netns=None, suite=None, **how):
         config = dict(config)
         if "runtimeConfig" in config:
             number = self.numbers.setdefault(name, len(self.numbers))
@@ -95,7 +95,7 @@ class Host:
         if netns is None:
             netns = self.container(name).path
         return (suite or self.suite).call(verb, config, self.place.host, name, netns,
-                                          path=self.path, under=under, timeout=TIMEOUT)
+                                          path=self.path, timeout=TIMEOUT, **how)
 
     def each(self, verb, name, result=None, **how):
         """The outcomes of a verb for a container, over the whole chain; ADD and CHECK end at the

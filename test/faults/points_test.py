@@ -25,49 +25,17 @@ import sys
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+import chains  # noqa: E402
 import gates  # noqa: E402
 import twins  # noqa: E402
+from chains import Failed  # noqa: E402
 
 ERRORS = ["ENOSPC", "EDQUOT", "EIO", "EROFS", "ENOMEM", "EMFILE", "ENOBUFS", "EINTR", "EBUSY",
           "EAGAIN", "EPERM"]
-DATA = "@DATA@"
-COMMON = {"name": "net"}
-IPAM = {"type": "host-local", "dataDir": DATA,
-        "ranges": [[{"subnet": "10.1.2.0/24"}], [{"subnet": "fd00:1::/64"}]],
-        "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}
-PORTS = [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
-         {"hostPort": 8053, "containerPort": 53, "protocol": "udp"}]
-LIVE = "cni.dev/valid-attachments"
-
-
-def chain(main, backend):
-    keys = {"bridge": {"bridge": "br0", "isGateway": True}, "ptp": {}}[main]
-    store = {"ipMasq": True, "ipMasqBackend": backend}
-    return [{**COMMON, **keys, **store, "type": main, "ipam": IPAM},
-            {**COMMON, "type": "portmap", "backend": backend,
-             "runtimeConfig": {"portMappings": PORTS}}]
-
-
-@dataclasses.dataclass(frozen=True)
-class Scenario:
-    chain: list
-    iptables: str  # which of its flavours the host has
-    traced: tuple  # which plugins of the chain get into trouble
-    both: bool = True  # the reference suite has these plugins, and keeps rules there
-
-
-SCENARIOS = {
-    "bridge nftables": Scenario(chain("bridge", "nftables"), "nft", (0, 1), False),
-    "bridge iptables-nft": Scenario(chain("bridge", "iptables"), "nft", (0, 1)),
-    "bridge iptables-legacy": Scenario(chain("bridge", "iptables"), "legacy", (0, 1)),
-    "ptp nftables": Scenario(chain("ptp", "nftables"), "nft", (0,), False),
-    "ptp iptables-nft": Scenario(chain("ptp", "iptables"), "nft", (0,)),
-    "ptp iptables-legacy": Scenario(chain("ptp", "iptables"), "legacy", (0,)),
-    "masquerade": Scenario([{**COMMON, "type": "bridge", "bridge": "br0", "ipam": IPAM},
-                            {**COMMON, "type": "masquerade"}], "nft", (1,), False),
-    "host-local": Scenario([{**COMMON, "type": "host-local", "ipam": IPAM}], "nft", (0,)),
-    "loopback": Scenario([{**COMMON, "type": "loopback"}], "nft", (0,)),
-}
+# {chain: which of its plugins get into trouble}
+TRACED = {"bridge nftables": (0, 1), "bridge iptables-nft": (0, 1),
+          "bridge iptables-legacy": (0, 1), "ptp nftables": (0,), "ptp iptables-nft": (0,),
+          "ptp iptables-legacy": (0,), "masquerade": (1,), "host-local": (0,), "loopback": (0,)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +43,6 @@ class Suite:
     """Plugins, and what calls them."""
     name: str
     folder: str
-    version: str
     tracer: str = ""  # empty: the plugins count their allocations themselves
 
 
@@ -104,72 +71,53 @@ class Trial:
                 "allocation": ("P14", "an allocation fails")}[kind]
 
 
-class Failed(Exception):
-    pass
-
-
-class Host:
-    """A host, and the chain of a scenario on it."""
+class Host(chains.Host):
+    """A host of a trial, with its two containers."""
 
     def __init__(self, trial):
-        scenario, self.tracer = SCENARIOS[trial.scenario], trial.suite.tracer
-        self.suite = twins.Suite(trial.suite.name, trial.suite.folder)
-        self.place = twins.Workplace()
-        data = f"{self.place.directory}/data"
-        self.chain = [{"cniVersion": trial.suite.version, **config} for config in
-                      json.loads(json.dumps(scenario.chain).replace(DATA, data))]
-        programs = f"{self.place.directory}/bin"
-        os.mkdir(programs)
-        for program in ("iptables", "ip6tables"):
-            os.symlink(f"/usr/sbin/xtables-{scenario.iptables}-multi", f"{programs}/{program}")
-        self.path = f"{programs}:{os.environ['PATH']}"
-        self.place.host.set_sysctl("net/ipv6/conf/default/accept_dad", 0)
-        self.containers = {}
+        super().__init__(twins.Suite(trial.suite.name, trial.suite.folder), trial.scenario)
+        self.tracer = trial.suite.tracer
         for name in ("one", "two"):
-            self.containers[name] = self.place.container()
-            self.containers[name].set_sysctl("net/ipv6/conf/default/accept_dad", 0)
+            self.container(name)
 
     def call(self, verb, config, name, **how):
-        if name == "two" and "runtimeConfig" in config:
-            config = {**config, "runtimeConfig": {"portMappings": [
-                {**port, "hostPort": port["hostPort"] + 1} for port in PORTS]}}
         if verb == "GC":
-            config = {**config, LIVE: [{"containerID": "two", "ifname": "eth0"}]}
-        return self.suite.call(verb, config, self.place.host, name, self.containers[name].path,
-                               path=self.path, **how)
+            config = {**config, chains.LIVE: [{"containerID": "two", "ifname": "eth0"}]}
+        return super().call(verb, config, name, **how)
 
-    def must(self, verb, config, name):
-        outcome = self.call(verb, config, name)
+    def call_one(self, verb, number, result=None, name="one", **how):
+        """Of one plugin of the chain."""
+        config = self.chain[number]
+        if result is not None:
+            config = {**config, "prevResult": result}
+        return self.call(verb, config, name, **how)
+
+    def must_one(self, verb, number, result=None):
+        outcome = self.call_one(verb, number, result)
         if outcome.status != 0:
-            raise Failed(f"{verb} of {config['type']} for {name}: {outcome}")
+            raise Failed(f"{verb} of {self.chain[number]['type']}: {outcome}")
         return outcome.json
 
-    def add(self, name, upto=None):
+    def add_upto(self, number):
+        """What the plugins before this one have made."""
         result = None
-        for config in self.chain[:upto]:
-            result = self.must("ADD", self.with_result(config, result), name)
+        for each in range(number):
+            result = self.must_one("ADD", each, result)
         return result
 
-    def delete(self, name, result=None, but=None):
-        for number, config in reversed(list(enumerate(self.chain))):
-            if number != but:
-                self.must("DEL", self.with_result(config, result), name)
-
-    @staticmethod
-    def with_result(config, result):
-        return config if result is None else {**config, "prevResult": result}
+    def live(self, name):
+        self.must("DEL", name, self.must("ADD", name))
 
     def in_trouble(self, trial, result):
         """(its outcome, what the tracer or the plugin reports of it)"""
         report = f"{self.place.directory}/report"
-        config = self.with_result(self.chain[trial.traced], result)
         if self.tracer:
             how = {"under": (self.tracer, report, str(trial.point), trial.action)}
         else:
             program = trial.action.split()[1]
             how = {"more": {"CNI_TEST_ALLOCATION": f"{program} {trial.point}",
                             "CNI_TEST_REPORT": report}}
-        outcome = self.call(trial.verb, config, "one", **how)
+        outcome = self.call_one(trial.verb, trial.traced, result, **how)
         if not os.path.exists(report):  # a delegate that this verb does not have
             return outcome, {"points": 0, "fired": False}
         said = json.loads(pathlib.Path(report).read_text(encoding="utf-8"))
@@ -178,18 +126,14 @@ class Host:
         return outcome, {"left": 0, "call": "", **said}
 
     def observe(self):
-        seen = {f"host {part}": lines
-                for part, lines in (twins.state(self.place.host) |
-                                    twins.rules(self.place.host)).items()}
-        # A bridge is nobody's, and the reference suite gives it another MAC each time.
-        seen["host links"] = [line for line in seen["host links"]
-                              if not line.startswith("br0 mac=")]
-        for name, container in self.containers.items():
-            seen |= {f"{name} {part}": lines for part, lines in twins.state(container).items()}
-        seen["files"] = [name if name.startswith(".plumb/") else f"{name}: {content!r}"
-                         for name, content in twins.files(f"{self.place.directory}/data").items()
-                         if not name.startswith("net/last_reserved_ip.")
-                         and not name.startswith(".plumb/net/used/")]
+        """Everything but hints and the bridge's MAC, which the reference suite chooses anew each
+        time."""
+        seen = {**super().observe(),
+                "host links": [line for line in twins.state(self.place.host)["links"]
+                               if not line.startswith("br0 mac=")],
+                "files": [name if name.startswith(".plumb/") else f"{name}: {content!r}"
+                          for name, content in twins.files(self.data).items()
+                          if not name.startswith(("net/last_reserved_ip.", ".plumb/net/used/"))]}
         return seen
 
 
@@ -215,7 +159,7 @@ class Worker:
             host = Host(trial)
             states = [host.observe()]
             for name in ("one", "two"):
-                host.delete(name, host.add(name))
+                host.live(name)
                 states.append(host.observe())
             self.undisturbed[key] = Undisturbed(*states)
             host.place.remove()
@@ -226,9 +170,9 @@ class Worker:
         undisturbed = self.undisturbed_of(trial)
         host = Host(trial)
         try:
-            before = host.add("one", trial.traced if trial.verb == "ADD" else None)
+            before = host.add_upto(trial.traced) if trial.verb == "ADD" else host.must("ADD", "one")
             if trial.verb == "GC":
-                host.add("two")
+                host.must("ADD", "two")
             state = host.observe()
             outcome, report = host.in_trouble(trial, before)
             if not report["fired"]:
@@ -255,8 +199,7 @@ class Worker:
         if trial.action == "term" and outcome.status != 0 and outcome.code != 11:
             raise Failed("an interruption is code 11")
         if outcome.status == 0 and trial.verb == "ADD":
-            checked = host.call("CHECK", host.with_result(host.chain[trial.traced], outcome.json),
-                                "one")
+            checked = host.call_one("CHECK", trial.traced, outcome.json)
             if checked.status != 0:
                 raise Failed(f"ADD says 0, and CHECK {checked}")
 
@@ -278,14 +221,12 @@ class Worker:
         done = trial.verb in ("DEL", "GC") and outcome.status == 0
         if trial.verb == "GC":
             if not done:
-                host.must("GC", host.chain[trial.traced], "one")
-            host.delete("two")
-            # What GC did must not need another DEL of this plugin, apart from the container's own.
-            host.delete("one")
-        elif done:
-            host.delete("one", but=trial.traced)
-        else:
-            host.delete("one")
+                host.must_one("GC", trial.traced)
+            host.must("DEL", "two")
+        for number in reversed(range(len(host.chain))):
+            # What says that it deleted must not need another call.
+            if not (done and trial.verb == "DEL" and number == trial.traced):
+                host.must_one("DEL", number)
 
     @staticmethod
     def judge_healed(host, undisturbed):
@@ -297,8 +238,8 @@ class Worker:
                and not line.startswith("files: + .plumb/net/owners/")]
         if now:
             raise Failed("\n      ".join(["left after DEL:", *now]))
-        host.delete("one")
-        host.delete("two", host.add("two"))
+        host.must("DEL", "one")
+        host.live("two")
         now = twins.difference(undisturbed.both, host.observe())
         now = [line for line in now if not is_in(line, undisturbed.untouched)
                and not line.startswith("one ")]
@@ -340,18 +281,19 @@ def whole_trials(arguments):
     """One of each kind, with nothing in the way, to count the points: [(trial, {action: stride})]
     """
     programs = pathlib.Path(arguments.plugins).absolute().parent / "test"
-    traced = Suite("ours", arguments.plugins, "1.1.0", str(programs / "tracer"))
-    starved = Suite("ours", str(programs / "failing-allocations"), "1.1.0")
-    reference = Suite("reference", arguments.reference, "1.0.0", traced.tracer)
-    for name, scenario in SCENARIOS.items():
-        for number in scenario.traced:
+    traced = Suite("ours", arguments.plugins, str(programs / "tracer"))
+    starved = Suite("ours", str(programs / "failing-allocations"))
+    reference = Suite("reference", arguments.reference, traced.tracer)
+    for name, numbers in TRACED.items():
+        for number in numbers:
             for verb in ("ADD", "CHECK", "DEL", "GC", "STATUS"):
                 yield Trial(traced, name, number, verb, "none", 0), STRIDES
-                main = scenario.chain[number]
+                main = chains.CHAINS[name][0][number]
                 for program in {main["type"], main.get("ipam", main)["type"]}:
                     action = f"allocation {program}"
                     yield Trial(starved, name, number, verb, action, 0), {action: ALLOCATION_STRIDE}
-                if scenario.both and verb in ("ADD", "DEL"):
+                both = name in chains.chains_of("reference") + chains.STATELESS["reference"]
+                if both and verb in ("ADD", "DEL"):
                     yield Trial(reference, name, number, verb, "none", 0), REFERENCE_STRIDES
 
 
