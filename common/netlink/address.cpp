@@ -26,6 +26,7 @@ std::optional<InterfaceAddress> parse_address(const Answer& answer) {
   auto address = attributes.find_address(IFA_LOCAL);
   if (!address) address = attributes.find_address(IFA_ADDRESS);
   if (!address || address_family(address->family()) != header->ifa_family) return std::nullopt;
+  if (header->ifa_prefixlen > address->width()) return std::nullopt;
 
   const std::uint32_t flags = attributes.find_u32(IFA_FLAGS).value_or(header->ifa_flags);
   return InterfaceAddress{

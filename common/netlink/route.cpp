@@ -96,6 +96,7 @@ std::optional<Route> parse_route(const Answer& answer, inet::Family family) {
     if (destination->family() != family) return std::nullopt;
     route.destination.address = *destination;
   }
+  if (header->rtm_dst_len > route.destination.address.width()) return std::nullopt;
   route.destination.prefix_length = header->rtm_dst_len;
   route.gateway = find_gateway(attributes);
   route.link_index = attributes.find_i32(RTA_OIF);

@@ -60,10 +60,12 @@ std::vector<Rule> Socket::list_rules(const TableId& table, const std::string& ch
   Message message = question(NFT_MSG_GETRULE, table.family, NLM_F_DUMP);
   message.put_text(NFTA_RULE_TABLE, table.name);
   if (!chain.empty()) message.put_text(NFTA_RULE_CHAIN, chain);
+  const std::string attempt = fmt::format("list the rules of table {}", table.text());
   std::vector<Rule> rules;
-  for (const Answer& answer :
-       ask(socket_, message, fmt::format("list the rules of table {}", table.text()))) {
+  for (const Answer& answer : ask(socket_, message, attempt)) {
     Rule rule = parse_rule(answer);
+    // To tables, a rule without a handle is one that is still to be written.
+    if (rule.handle == 0) throw netlink::KernelError(EPROTO, attempt);
     // Older kernels filter less.
     if (rule.table == table && (chain.empty() || rule.chain == chain)) {
       rules.push_back(std::move(rule));

@@ -195,46 +195,63 @@ bool read_header(const typename Ip::Entry& entry, Rule& rule) {
          read_interface(header.outiface, header.outiface_mask, inverted(kInvertOut), rule.out);
 }
 
-// The struct of an extension behind its header.
-template <typename Piece>
-std::span<const std::byte> info_of(const Piece* piece, std::size_t size) {
-  const auto* begin = reinterpret_cast<const std::byte*>(piece);
-  return std::span(begin, size).subspan(sizeof *piece);
+std::size_t size_of(const xt_entry_match& match) {
+  return match.u.match_size;
 }
 
-template <typename Piece>
-std::string name_of(const Piece* piece) {
-  return {piece->u.user.name, ::strnlen(piece->u.user.name, sizeof piece->u.user.name)};
+std::size_t size_of(const xt_entry_target& target) {
+  return target.u.target_size;
 }
 
-template <typename Ip>
-bool read_matches(const typename Ip::Entry& entry, Rule& rule) {
-  const auto* bytes = reinterpret_cast<const std::byte*>(&entry);
+// An extension of a rule: what its header says, and its own struct behind that.
+struct Piece {
+  std::string name;
+  std::uint8_t revision;
+  std::span<const std::byte> info;
+};
+
+// What `bytes` begin with, be it a match or a target; nothing if it does not fit.
+template <typename Header>
+std::optional<Piece> find_piece(std::span<const std::byte> bytes) {
+  if (bytes.size() < sizeof(Header)) return std::nullopt;
+  Header header{};
+  std::memcpy(&header, bytes.data(), sizeof header);
+  const std::size_t size = size_of(header);
+  if (size < sizeof header || size > bytes.size()) return std::nullopt;
+  const auto& user = header.u.user;
+  return Piece{.name = {user.name, ::strnlen(user.name, sizeof user.name)},
+               .revision = user.revision,
+               .info = bytes.first(size).subspan(sizeof header)};
+}
+
+bool read_matches(std::span<const std::byte> matches, Rule& rule) {
   bool understood = true;
-  for (std::size_t at = sizeof entry; at < entry.target_offset;) {
-    const auto* match = reinterpret_cast<const xt_entry_match*>(bytes + at);
-    understood = decode_match(name_of(match), match->u.user.revision,
-                              info_of(match, match->u.match_size), rule) &&
-                 understood;
-    at += match->u.match_size;
+  while (!matches.empty()) {
+    const auto match = find_piece<xt_entry_match>(matches);
+    if (!match) return false;
+    understood = decode_match(match->name, match->revision, match->info, rule) && understood;
+    matches = matches.subspan(sizeof(xt_entry_match) + match->info.size());
   }
   return understood;
 }
 
 template <typename Ip>
 StoredRule decode(std::span<const std::byte> bytes, std::optional<Target> target) {
+  if (bytes.size() < sizeof(typename Ip::Entry)) return {};
   const auto& entry = *reinterpret_cast<const typename Ip::Entry*>(bytes.data());
+  if (entry.target_offset < sizeof entry || entry.target_offset > bytes.size()) return {};
   StoredRule result;
   Rule rule{.target = Accept{}};
   bool understood = read_header<Ip>(entry, rule);
-  understood = read_matches<Ip>(entry, rule) && understood;
+  understood =
+      read_matches(bytes.first(entry.target_offset).subspan(sizeof entry), rule) && understood;
   result.comment = rule.comment();
 
   if (!target) {
-    const auto* piece =
-        reinterpret_cast<const xt_entry_target*>(bytes.data() + entry.target_offset);
-    target = decode_target(Ip::kFamily, name_of(piece), piece->u.user.revision,
-                           info_of(piece, piece->u.target_size));
+    const auto piece = find_piece<xt_entry_target>(bytes.subspan(entry.target_offset));
+    if (piece) {
+      target = decode_target(Ip::kFamily, piece->name, piece->revision, piece->info);
+    }
   } else if (const auto* jump = std::get_if<Jump>(&*target)) {
     result.jump_target = jump->chain;
   }

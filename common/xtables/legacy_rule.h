@@ -24,6 +24,7 @@ struct LegacyRule {
 // has its own: libiptc makes numbers of them.
 LegacyRule encode_legacy(inet::Family family, const Rule& rule);
 
+// An entry that contradicts itself is one that nobody understands.
 // `verdict` is what libiptc calls the target of the entry; nothing if that is an extension.
 StoredRule decode_legacy(inet::Family family, std::span<const std::byte> entry,
                          std::optional<Target> verdict);

@@ -37,8 +37,9 @@ std::string entry_comment(std::string_view network, std::string_view container_i
 }
 
 std::optional<ChainOwner> parse_entry_comment(std::string_view comment) {
-  if (!comment.starts_with(kHead) || !comment.ends_with('"')) return std::nullopt;
+  if (!comment.starts_with(kHead)) return std::nullopt;
   comment.remove_prefix(kHead.size());
+  if (!comment.ends_with('"')) return std::nullopt;
   comment.remove_suffix(1);
   // Neither name has a quote in it.
   const std::size_t middle = comment.find(kMiddle);

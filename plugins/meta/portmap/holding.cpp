@@ -66,8 +66,10 @@ std::vector<Run> parse_runs(const json::Reader& list) {
     const auto protocol = find_protocol(fields[0].string_or(""));
     const auto host_port = fields[2].find_integer(1, kLargestPort);
     const auto container_port = fields[3].find_integer(1, kLargestPort);
-    const auto count = fields[4].find_integer(1, kLargestPort);
-    if (!protocol || !host_port || !container_port || !count) element.refuse("no run of ports");
+    if (!protocol || !host_port || !container_port) element.refuse("no run of ports");
+    const std::int64_t most = kLargestPort + 1 - std::max(*host_port, *container_port);
+    const auto count = fields[4].find_integer(1, most);
+    if (!count) element.refuse("no run of ports");
     const std::int64_t gate = fields[5].find_integer().value_or(-1);
     runs.push_back(
         {.protocol = *protocol,
@@ -80,14 +82,23 @@ std::vector<Run> parse_runs(const json::Reader& list) {
   return runs;
 }
 
-std::vector<inet::Network> parse_networks(const json::Reader& list) {
+std::vector<inet::Network> parse_networks(const json::Reader& list, inet::Family family) {
   std::vector<inet::Network> networks;
   for (const json::Reader& element : list.elements()) {
     const auto network = element.find_network();
-    if (!network) element.refuse("no network");
+    if (!network || network->family() != family) element.refuse("no network of this family");
     networks.push_back(*network);
   }
   return networks;
+}
+
+Gate parse_gate(const json::Reader& gate, inet::Family family) {
+  // That they can be read is for those who use them.
+  parse_conditions(gate["conditions"], family);
+  return {.conditions = gate["conditions"].strings(),
+          .sources = {.limited = gate["limited"].bool_or(false),
+                      .allowed = parse_networks(gate["allowed"], family),
+                      .denied = parse_networks(gate["denied"], family)}};
 }
 
 std::size_t parse_choice(const json::Reader& key, const std::array<const char*, 3>& choices) {
@@ -112,14 +123,14 @@ Holding parse(const netfilter::Owner& owner, const json::Reader& content) {
       .pod = content["pod"].string_or(""),
       .netns_path = content["netns"]["path"].string_or("")};
   for (const json::Reader& gate : content["gates"].elements()) {
-    holding.gates.push_back({.conditions = gate["conditions"].strings(),
-                             .sources = {.limited = gate["limited"].bool_or(false),
-                                         .allowed = parse_networks(gate["allowed"]),
-                                         .denied = parse_networks(gate["denied"])}});
+    holding.gates.push_back(parse_gate(gate, holding.family()));
   }
   for (const auto* runs : {&holding.runs, &holding.waiting}) {
     for (const Run& run : *runs) {
       if (run.gate && *run.gate >= holding.gates.size()) content["gates"].refuse("too few");
+      if (run.host_ip && run.host_ip->family() != holding.family()) {
+        content["ports"].refuse("an address of another family");
+      }
     }
   }
   if (const auto interface = content["localnet"]["interface"].find_string()) {

@@ -21,6 +21,7 @@ TEST_CASE("the comment of an entry rule tells whose it is", "[portmap]") {
   CHECK(owner->container_id == "cid0001");
   CHECK_FALSE(parse_entry_comment("something else"));
   CHECK_FALSE(parse_entry_comment(R"(dnat name: "test")"));
+  CHECK_FALSE(parse_entry_comment(R"(dnat name: ")"));
 
   const std::string longest = entry_comment("n", std::string(234, 'x'));
   CHECK(longest.size() == 255);
