@@ -113,8 +113,9 @@ void Cooldown::push(const inet::Address& address) {
 void Cooldown::drain(std::chrono::nanoseconds span) {
   const auto now = since_boot();
   for (const Entry& entry : read_entries(head_)) {
-    // A moment to come is garbage.
-    if (entry.address && entry.released <= now && now - entry.released < span) break;
+    // A moment before the start of the kernel, or one to come, is garbage.
+    const bool possible = entry.released >= std::chrono::nanoseconds{0} && entry.released <= now;
+    if (entry.address && possible && now - entry.released < span) break;
     if (entry.address) cooling_.erase(*entry.address);
     ++head_;
     header_changed_ = true;

@@ -46,7 +46,7 @@ bool read_line(Hold& hold, const std::string& line) {
   } else if (key == "released") {
     const std::size_t end = value.find(' ');
     const auto count = parse_number<std::int64_t>(value.substr(0, end));
-    if (!count || end == std::string::npos) return false;
+    if (!count || *count < 0 || end == std::string::npos) return false;
     hold.released = {.boot = value.substr(end + 1), .since_boot = std::chrono::nanoseconds(*count)};
   }
   return true;
@@ -99,8 +99,10 @@ std::vector<Hold> Holds::all() const {
 }
 
 bool Holds::expired(const Hold& hold, std::chrono::nanoseconds ttl) const {
-  return hold.released && hold.released->boot == boot_ &&
-         since_boot() - hold.released->since_boot >= ttl;
+  if (!hold.released || hold.released->boot != boot_) return false;
+  const auto now = since_boot();
+  // A moment to come is garbage.
+  return hold.released->since_boot > now || now - hold.released->since_boot >= ttl;
 }
 
 void Holds::put(const state::DirectoryStore& own, const Hold& hold) {

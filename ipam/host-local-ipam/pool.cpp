@@ -39,13 +39,15 @@ std::string text_of(const Owner& owner) {
                               : fmt::format("{} {}", owner.container_id, owner.ifname);
 }
 
-// When reclaim() may run again on a large pool; nothing if it has not run in this boot.
+// When reclaim() may run again on a large pool; nothing if it has not run in this boot, or the note
+// about that is garbage.
 std::optional<nanoseconds> next_reclaim(const std::string& text, const std::string& boot) {
   const std::vector<std::string> fields = split(text, ' ');
   if (fields.size() != 3 || fields[0] != boot) return std::nullopt;
   const auto end = parse_number<std::int64_t>(fields[1]);
   const auto duration = parse_number<std::int64_t>(fields[2]);
-  if (!end || !duration || *duration > nanoseconds(std::chrono::minutes(1)).count()) {
+  if (!end || *end < 0 || nanoseconds(*end) > since_boot()) return std::nullopt;
+  if (!duration || *duration < 0 || nanoseconds(*duration) > std::chrono::minutes(1)) {
     return std::nullopt;
   }
   return nanoseconds(*end) + std::max(kReclaimPause, kReclaimShare * nanoseconds(*duration));
