@@ -128,6 +128,8 @@ Outcome run_child(const std::string& path, const std::vector<std::string>& envir
     Pipe err = make_pipe();
     Pipe failure = make_pipe();
     const pid_t parent = ::getpid();
+    // Later it could be the child's doing, or be meant for it.
+    const bool interrupted = interruption::requested();
     const pid_t pid = ::fork();
     if (pid < 0) throw_errno(fmt::format("start {}", path));
     if (pid == 0) {
@@ -140,9 +142,12 @@ Outcome run_child(const std::string& path, const std::vector<std::string>& envir
     failure.write.reset();
     const int error = read_exec_failure(failure.read);
     if (error == 0) {
-      ChildPipes pipes{
-          .in = std::move(in.write), .out = std::move(out.read), .err = std::move(err.read)};
-      Outcome outcome = converse(pid, std::move(pipes), input, limits, stderr_goes, ended);
+      Started child{.pid = pid,
+                    .after_interruption = interrupted,
+                    .in = std::move(in.write),
+                    .out = std::move(out.read),
+                    .err = std::move(err.read)};
+      Outcome outcome = converse(std::move(child), input, limits, stderr_goes, ended);
       // Who has done its work all the same is heard.
       if (outcome.ending != Ending::kExited || outcome.number != 0) interruption::check();
       return outcome;

@@ -26,18 +26,17 @@ void set_nonblocking(const UniqueFd& fd) {
 
 class Conversation {
  public:
-  Conversation(pid_t pid, ChildPipes pipes, std::string_view input, const Limits& limits,
-               Stderr stderr_goes, const ChildEnded& ended)
-      : pid_(pid),
-        in_(std::move(pipes.in)),
-        out_(std::move(pipes.out)),
-        err_(std::move(pipes.err)),
+  Conversation(Started child, std::string_view input, const Limits& limits, Stderr stderr_goes,
+               const ChildEnded& ended)
+      : pid_(child.pid),
+        in_(std::move(child.in)),
+        out_(std::move(child.out)),
+        err_(std::move(child.err)),
         input_(input),
         limits_(limits),
         stderr_goes_(stderr_goes),
         ended_(ended),
-        // Clean-up after an interruption may still need a child.
-        asked_to_stop_(interruption::requested()),
+        asked_to_stop_(child.after_interruption),
         deadline_(Deadline::in(asked_to_stop_ ? std::min(limits.time, limits.stop) : limits.time)) {
     set_nonblocking(in_);
     set_nonblocking(out_);
@@ -193,9 +192,9 @@ int reap(pid_t pid) {
   return status;
 }
 
-Outcome converse(pid_t pid, ChildPipes pipes, std::string_view input, const Limits& limits,
-                 Stderr stderr_goes, const ChildEnded& ended) {
-  return Conversation(pid, std::move(pipes), input, limits, stderr_goes, ended).run();
+Outcome converse(Started child, std::string_view input, const Limits& limits, Stderr stderr_goes,
+                 const ChildEnded& ended) {
+  return Conversation(std::move(child), input, limits, stderr_goes, ended).run();
 }
 
 }  // namespace cni::exec

@@ -31,8 +31,11 @@ class ChildEnded {
   UniqueFd fd_;
 };
 
-// Our ends of the child's descriptors.
-struct ChildPipes {
+// A child that runs, and our ends of its descriptors.
+struct Started {
+  pid_t pid;
+  // It cleans up: we had been interrupted before it was started, and it is not asked to stop.
+  bool after_interruption;
   UniqueFd in;
   UniqueFd out;
   UniqueFd err;
@@ -43,7 +46,7 @@ int reap(pid_t pid);
 
 // Feeds `input` and collects what the child prints until it ends or a limit is reached; then it is
 // killed with its process group, which it leads. Throws SystemError.
-Outcome converse(pid_t pid, ChildPipes pipes, std::string_view input, const Limits& limits,
-                 Stderr stderr_goes, const ChildEnded& ended);
+Outcome converse(Started child, std::string_view input, const Limits& limits, Stderr stderr_goes,
+                 const ChildEnded& ended);
 
 }  // namespace cni::exec
