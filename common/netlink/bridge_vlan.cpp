@@ -39,7 +39,8 @@ std::vector<PortVlan> parse_vlans(const Attributes& bridge) {
   std::optional<std::uint16_t> begin;
   bridge.for_each([&](int attribute, std::span<const std::byte> payload) {
     const auto info = Attributes::read_value<bridge_vlan_info>(payload);
-    if (attribute != IFLA_BRIDGE_VLAN_INFO || !info || info->vid > kLastVlan) return;
+    if (attribute != IFLA_BRIDGE_VLAN_INFO || !info || info->vid == 0 || info->vid > kLastVlan)
+      return;
     if ((info->flags & BRIDGE_VLAN_INFO_RANGE_BEGIN) != 0) {
       begin = info->vid;
       return;

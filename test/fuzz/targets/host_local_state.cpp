@@ -108,11 +108,11 @@ void vouch(const Directories& directories) {
   const auto write = [&] {
     const auto shared = state::DirectoryStore::find(directories.shared());
     const auto own = state::DirectoryStore::ensure(directories.own(), 0755);
-    const auto owners = own.ensure_below("owners", 0755);
-    own.replace(
-        "complete",
-        host_local::boot_id() + " " + text(shared->mark()) + " " + text(owners.mark()) + "\n",
-        0600);
+    const auto mark = shared->set_new_mark();
+    const auto owners_mark = own.ensure_below("owners", 0755).set_new_mark();
+    if (!mark || !owners_mark) return;
+    own.replace("complete",
+                host_local::boot_id() + " " + text(*mark) + " " + text(*owners_mark) + "\n", 0600);
   };
   accepts(write, kFileTrouble);
 }
