@@ -8,8 +8,12 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <set>
+#include <string>
 #include <string_view>
 #include <vector>
+
+#include "support/descriptors.h"
 
 namespace cni::test {
 namespace {
@@ -27,6 +31,28 @@ class CountingListener : public Catch::TestEventListenerBase {
   void testRunEnded(const Catch::TestRunStats& stats) override {
     case_counts() = stats.totals.testCases;
   }
+};
+
+// Cases that left a descriptor open, each with what that was: a leak that no memory checker sees.
+std::vector<std::string>& leaks() {
+  static std::vector<std::string> found;
+  return found;
+}
+
+class DescriptorListener : public Catch::TestEventListenerBase {
+ public:
+  using TestEventListenerBase::TestEventListenerBase;
+  void testCaseStarting(const Catch::TestCaseInfo& /*info*/) override {
+    before_ = open_descriptors();
+  }
+  void testCaseEnded(const Catch::TestCaseStats& stats) override {
+    for (const std::string& open : open_descriptors()) {
+      if (!before_.contains(open)) leaks().push_back(stats.testInfo.name + ": " + open);
+    }
+  }
+
+ private:
+  std::set<std::string> before_;
 };
 
 struct Skipped {
@@ -76,6 +102,7 @@ std::vector<std::string> without(const std::vector<std::string>& selection,
 }  // namespace
 
 CATCH_REGISTER_LISTENER(CountingListener)
+CATCH_REGISTER_LISTENER(DescriptorListener)
 
 int run_session(int argc, char** argv, const FindLacks& find_lacks) {
   // What the caller left open is not to be taken for a leak of a tested program.
@@ -139,7 +166,9 @@ int run_session(int argc, char** argv, const FindLacks& find_lacks) {
       std::cout << "  skipped: " << one.name << ": " << one.reason << '\n';
     }
   }
-  auto failed = case_counts().failed + case_counts().failedButOk;
+  for (const std::string& leak : leaks()) std::cout << "FAILED: left open by " << leak << '\n';
+  if (!leaks().empty()) status = EXIT_FAILURE;
+  auto failed = case_counts().failed + case_counts().failedButOk + leaks().size();
   auto left_out = skipped.size();
   if (environment("CNI_TEST_REQUIRE") == "all" && left_out != 0) {
     std::cout << "CNI_TEST_REQUIRE=all: a skipped case is a failure.\n";
