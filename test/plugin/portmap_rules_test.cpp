@@ -349,23 +349,45 @@ TEST_CASE("ten thousand ports come and go in one transaction",
   timed("DEL");
 }
 
+namespace {
+
+// What strace(1) says of these system calls of a call that succeeds.
+std::string trace_of(const PortmapNetwork& net, const std::string& verb, const MappedPod& pod,
+                     const std::string& system_calls) {
+  const TempDirectory directory;
+  PluginCall call = net.call(verb, pod);
+  directory.write("portmap",
+                  "#!/bin/sh\nexec /usr/bin/strace -f -qq -e trace=" + system_calls + " -o " +
+                      (directory / verb) + " " + plugin_directory() + "/portmap\n",
+                  0755);
+  call.plugin = directory / "portmap";
+  const PluginOutcome outcome = run_plugin_binary(call);
+  INFO(outcome.text());
+  CHECK(outcome.status == 0);
+  return read_whole_file(directory / verb);
+}
+
+}  // namespace
+
+// Between its look and that, an ADD would have made one, with what it has in it.
+TEST_CASE("what finds no table deletes none", "[portmap][traced]") {
+  PortmapNetwork net;
+  MappedPod& pod = net.add_container(2);
+  net.map({PortmapNetwork::mapping(8080)});
+  for (const char* verb : {"DEL", "GC"}) {
+    CHECK_THAT(trace_of(net, verb, pod, "sendto"), !Contains("NFT_MSG_DELTABLE"));
+  }
+  net.must("ADD", pod);
+  CHECK_THAT(trace_of(net, "DEL", pod, "sendto"), Contains("NFT_MSG_DELTABLE"));
+}
+
 TEST_CASE("no program is run", "[portmap][iptables-nft][iptables-legacy][traced]") {
   PortmapNetwork net(
       GENERATE(PortmapStore::kNative, PortmapStore::kDialect, PortmapStore::kLegacy));
   MappedPod& pod = net.add_container(2);
   net.map({PortmapNetwork::mapping(8080), PortmapNetwork::mapping(8053, 53, "udp")});
-  const TempDirectory directory;
   for (const char* verb : {"ADD", "CHECK", "DEL", "GC", "STATUS"}) {
-    PluginCall call = net.call(verb, pod);
-    directory.write("portmap",
-                    "#!/bin/sh\nexec /usr/bin/strace -f -qq -e trace=execve -o " +
-                        (directory / verb) + " " + plugin_directory() + "/portmap\n",
-                    0755);
-    call.plugin = directory / "portmap";
-    const PluginOutcome outcome = run_plugin_binary(call);
-    INFO(outcome.text());
-    CHECK(outcome.status == 0);
-    const std::string trace = read_whole_file(directory / verb);
+    const std::string trace = trace_of(net, verb, pod, "execve");
     CHECK(std::count(trace.begin(), trace.end(), '\n') == 1);
     CHECK_THAT(trace, Contains("/portmap"));
   }

@@ -24,7 +24,9 @@ std::vector<Holding> Books::list(Family family) {
 
 void Books::commit(const std::vector<FamilyPlan>& plans, const std::string& attempt,
                    const netfilter::Owner* owner) {
-  if (!socket_) return;
+  // A look found no table. One that is there now is somebody else's: to delete it if it is empty
+  // needs the lock.
+  if (!socket_ || !lock_) return;
   nftables::Batch batch;
   bool removes = false;
   for (const FamilyPlan& plan : plans) {
