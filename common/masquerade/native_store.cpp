@@ -26,9 +26,6 @@ using nftables::Batch;
 using nftables::Bytes;
 using nftables::Element;
 
-// Our processes take turns; somebody who flushes the rule set does not wait for his.
-constexpr int kAttempts = 10;
-
 // With liberal tracking the kernel translates segments out of window like all others, and calls
 // only what is really broken invalid.
 bool tracking_is_liberal() {
@@ -121,21 +118,6 @@ class Removal {
   ByKey gone_sources_;
   ByKey gone_drops_;
 };
-
-// Looks, and commits what follows from the look; anew if somebody else took away meanwhile what was
-// seen.
-void commit(nftables::Socket& socket, const std::string& attempt,
-            const std::function<Batch()>& prepare) {
-  for (int left = kAttempts; left > 0; --left) {
-    const Batch batch = prepare();
-    if (batch.empty()) return;
-    if (left == 1) {
-      socket.commit(batch, attempt);
-    } else if (socket.try_commit(batch, attempt, {ENOENT}) == 0) {
-      return;
-    }
-  }
-}
 
 // What both have, once.
 void merge(netfilter::Layout& layout, const netfilter::Layout& more) {
@@ -296,7 +278,7 @@ void remove_chosen(const std::function<std::vector<Record>(NativeTable&)>& choos
   if (!found || !has_table(*found)) return;
   nftables::Socket& socket = *found;
   const state::FileLock lock = netfilter::lock_native_tables();
-  commit(socket, "remove masquerading", [&] {
+  netfilter::commit_prepared(socket, "remove masquerading", [&] {
     Batch batch;
     for (const Family family : kFamilies) {
       NativeTable table(socket, native_table(family));
@@ -334,7 +316,7 @@ void add(const Owner& owner, const std::vector<Network>& addresses, const Config
       return is_new ? std::vector{*record} : std::vector<Record>();
     });
   });
-  commit(socket, "masquerade the addresses of the container", [&] {
+  netfilter::commit_prepared(socket, "masquerade the addresses of the container", [&] {
     Batch batch;
     for (const Family family : kFamilies) {
       add_family(socket, batch, owner, of_family(addresses, family), family, config);

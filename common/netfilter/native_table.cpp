@@ -49,6 +49,7 @@ constexpr std::size_t kLongestComment = 120;
 // Far more than a record needs; a head that says otherwise is not one of ours.
 constexpr std::uint32_t kMostChunks = 1U << 16U;
 constexpr int kReadAttempts = 10;
+constexpr int kCommitAttempts = 10;
 
 std::span<const std::byte> bytes_of_text(std::string_view text) {
   return std::as_bytes(std::span(text));
@@ -250,6 +251,18 @@ const Chain* find_chain(const Present& present, const ChainContent& content) {
 state::FileLock lock_native_tables() {
   ensure_directory(kLockDirectory, 0755);
   return state::FileLock::acquire(fmt::format("{}/{}", kLockDirectory, kLockName));
+}
+
+int commit_prepared(nftables::Socket& socket, const std::string& attempt,
+                    const std::function<Batch()>& prepare, std::initializer_list<int> refusals) {
+  for (int left = kCommitAttempts;; --left) {
+    const Batch batch = prepare();
+    try {
+      return socket.try_commit(batch, attempt, refusals);
+    } catch (const netlink::KernelError& error) {
+      if (error.number() != ENOENT || left == 1) throw;
+    }
+  }
 }
 
 NativeTable::NativeTable(nftables::Socket& socket, nftables::TableId id)

@@ -9,13 +9,17 @@
 // their commit:
 //
 //   const state::FileLock lock = lock_native_tables();
-//   nftables::Batch batch;
-//   table.ensure(batch, layout);
-//   batch.add_elements(set, elements);          // each with owner_mark(owner)
-//   table.put_record(batch, {owner, content});
-//   socket.commit(batch, "...");
+//   commit_prepared(socket, "...", [&] {
+//     nftables::Batch batch;
+//     table.ensure(batch, layout);
+//     batch.add_elements(set, elements);          // each with owner_mark(owner)
+//     table.put_record(batch, {owner, content});
+//     return batch;
+//   });
 #pragma once
 
+#include <functional>
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -32,6 +36,13 @@ namespace cni::netfilter {
 // Held while our tables are read in order to change them; one for all of them, taken last of all
 // locks. The file is /run/cni/plumb/nf_tables-writers.lock. Throws Busy that names it after 30 s.
 state::FileLock lock_native_tables();
+
+// Commits what `prepare` makes of a look at our tables; anew if somebody who flushes the rule set,
+// and does not wait for his turn, took away meanwhile what was seen. Returns 0 or one of
+// `refusals`.
+int commit_prepared(nftables::Socket& socket, const std::string& attempt,
+                    const std::function<nftables::Batch()>& prepare,
+                    std::initializer_list<int> refusals = {});
 
 // A chain and its whole content.
 struct ChainContent {

@@ -447,3 +447,39 @@ TEST_CASE("a storm of processes that take a key from each other ends with nothin
   ::munmap(memory, sizeof(Shared));
   CHECK(difference(before, cni::test::Snapshot::take(test.host.path())) == "");
 }
+
+TEST_CASE("what somebody has taken away since the look is looked for anew", "[netfilter]") {
+  Host host;
+  const Inside inside{host};
+  cni::nftables::Socket socket = cni::nftables::Socket::here();
+  NativeTable table(socket, kTable);
+  Batch first;
+  table.ensure(first, layout());
+  const Element element{.key = key("10.1.2.3")};
+  first.add_elements(addresses(), std::array{element});
+  socket.commit(first, "make the table");
+
+  int looks = 0;
+  const auto remove = [&] {
+    Batch batch;
+    const bool there = socket.find_element(addresses(), element.key).has_value();
+    if (++looks == 1) {
+      REQUIRE(there);
+      Batch flush;
+      flush.delete_table(kTable);
+      socket.commit(flush, "flush, as others do");
+    }
+    if (there) batch.delete_elements(addresses(), std::array{element});
+    return batch;
+  };
+  CHECK(commit_prepared(socket, "remove the element", remove) == 0);
+  CHECK(looks == 2);
+
+  const auto hopeless = [&] {
+    Batch batch;
+    batch.delete_table(kTable);
+    return batch;
+  };
+  CHECK_THROWS_AS(commit_prepared(socket, "delete nothing", hopeless), cni::netlink::KernelError);
+  CHECK(commit_prepared(socket, "delete nothing", hopeless, {ENOENT}) == ENOENT);
+}

@@ -27,29 +27,34 @@ void Books::commit(const std::vector<FamilyPlan>& plans, const std::string& atte
   // A look found no table. One that is there now is somebody else's: to delete it if it is empty
   // needs the lock.
   if (!socket_ || !lock_) return;
-  nftables::Batch batch;
-  bool removes = false;
-  for (const FamilyPlan& plan : plans) {
-    const auto changed = changes(plan.before, plan.after, owner);
-    of(plan.family).apply(batch, changed);
+  if (!put(plans, attempt, owner)) return;
+  const bool removes = std::ranges::any_of(plans, [](const FamilyPlan& plan) {
     // An earlier call may have ended before it could delete the table.
-    removes = removes || plan.after.empty() || plan.after.size() < plan.before.size();
-  }
-  if (!put(batch, plans, attempt) || !removes) return;
+    return plan.after.empty() || plan.after.size() < plan.before.size();
+  });
+  if (!removes) return;
   for (const FamilyPlan& plan : plans) of(plan.family).delete_if_unused();
 }
 
 // Returns whether there are books.
-bool Books::put(const nftables::Batch& batch, const std::vector<FamilyPlan>& plans,
-                const std::string& attempt) {
+bool Books::put(const std::vector<FamilyPlan>& plans, const std::string& attempt,
+                const netfilter::Owner* owner) {
+  const auto prepare = [&] {
+    nftables::Batch batch;
+    for (const FamilyPlan& plan : plans) {
+      of(plan.family).apply(batch, changes(plan.before, plan.after, owner));
+    }
+    return batch;
+  };
   const bool has_native = std::ranges::any_of(plans, [](const FamilyPlan& plan) {
     return std::ranges::any_of(plan.after, [](const Holding& one) {
       return one.store == netfilter::StoreChoice::kNative;
     });
   });
   if (has_native) {
-    socket_->commit(batch, attempt);
-  } else if (socket_->try_commit(batch, attempt, {EOPNOTSUPP, EAFNOSUPPORT}) != 0) {
+    netfilter::commit_prepared(*socket_, attempt, prepare);
+  } else if (netfilter::commit_prepared(*socket_, attempt, prepare, {EOPNOTSUPP, EAFNOSUPPORT}) !=
+             0) {
     socket_.reset();
   }
   return socket_.has_value();

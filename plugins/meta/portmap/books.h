@@ -41,8 +41,8 @@ class Books {
               const netfilter::Owner* owner = nullptr);
 
  private:
-  bool put(const nftables::Batch& batch, const std::vector<FamilyPlan>& plans,
-           const std::string& attempt);
+  bool put(const std::vector<FamilyPlan>& plans, const std::string& attempt,
+           const netfilter::Owner* owner);
 
   std::optional<nftables::Socket> socket_;
   std::optional<state::FileLock> lock_;
