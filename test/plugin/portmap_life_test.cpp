@@ -333,6 +333,32 @@ TEST_CASE("route_localnet is on as long as somebody needs it",
   CHECK(value() == at_first);
 }
 
+TEST_CASE("route_localnet becomes what it was though somebody flushed the rule set", "[portmap]") {
+  PortmapNetwork net;
+  const std::string at_first = GENERATE("0", "1");
+  net.host.run("sysctl -qw net.ipv4.conf.br0.route_localnet=" + at_first);
+  const auto value = [&] {
+    return net.host.run("cat /proc/sys/net/ipv4/conf/br0/route_localnet").substr(0, 1);
+  };
+  net.map({PortmapNetwork::mapping(8080)});
+  const MappedPod& one = net.add_container(2);
+  net.must("ADD", one);
+  net.host.run("nft flush ruleset");
+  SECTION("then DEL") {}
+  SECTION("then the ADD of another, which needs it") {
+    const MappedPod& other = net.add_container(3);
+    net.must("ADD", other);
+    net.must("DEL", one);
+    CHECK(value() == "1");
+    net.must("DEL", other);
+  }
+  SECTION("then GC") {
+    net.must("GC", one);
+  }
+  net.must("DEL", one);
+  CHECK(value() == at_first);
+}
+
 TEST_CASE("what listens on localhost of the host is reached from the host alone",
           "[portmap][iptables-nft][iptables-legacy][bridge][veth]") {
   PortmapNetwork net(any_store());

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "claims.h"
+#include "localnet.h"
 #include "native_layout.h"
 
 namespace cni::portmap {
@@ -15,7 +16,9 @@ Books::Books(Use use) : socket_(nftables::Socket::find()) {
   const bool exists = std::ranges::any_of(kFamilies, [&](Family family) {
     return socket_->find_table(hostports_table(family)).has_value();
   });
-  if (use == Use::kChange || exists) lock_ = netfilter::lock_native_tables();
+  if (use == Use::kChange || exists || !marked_interfaces().empty()) {
+    lock_ = netfilter::lock_native_tables();
+  }
 }
 
 std::vector<Holding> Books::list(Family family) {

@@ -24,7 +24,7 @@ class Books {
  public:
   enum class Use { kLook, kChange };
 
-  // A look takes the lock only if there is a table. Throws Busy.
+  // A look takes the lock only if there is a table, or was one that somebody flushed. Throws Busy.
   explicit Books(Use use);
 
   std::optional<nftables::Socket>& socket() { return socket_; }

@@ -6,9 +6,12 @@
 #include "netlink/link.h"
 #include "netlink/route.h"
 #include "netns/sysctl.h"
+#include "state/directory_store.h"
 
 namespace cni::portmap {
 namespace {
+
+constexpr const char* kMarks = "/run/cni/plumb/localnet";
 
 std::string sysctl(const std::string& interface) {
   return fmt::format("net/ipv4/conf/{}/route_localnet", interface);
@@ -28,6 +31,15 @@ bool is_localnet_routed(const std::string& interface) {
   return netns::find_sysctl(sysctl(interface)) == "1";
 }
 
+void mark_localnet(const std::string& interface) {
+  state::DirectoryStore::ensure(kMarks, 0755).create(interface, "", 0600);
+}
+
+std::vector<std::string> marked_interfaces() {
+  const auto marks = state::DirectoryStore::find(kMarks);
+  return marks ? marks->names() : std::vector<std::string>();
+}
+
 void route_localnet(const std::string& interface) {
   try {
     netns::ensure_sysctl(sysctl(interface), "1");
@@ -40,6 +52,7 @@ void route_localnet(const std::string& interface) {
 
 void stop_routing_localnet(const std::string& interface) {
   if (netns::find_sysctl(sysctl(interface)) == "1") netns::ensure_sysctl(sysctl(interface), "0");
+  if (const auto marks = state::DirectoryStore::find(kMarks)) marks->delete_if_exists(interface);
 }
 
 }  // namespace cni::portmap

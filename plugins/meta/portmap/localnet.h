@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "inet/address.h"
 
@@ -15,7 +16,11 @@ std::optional<std::string> find_interface_to(const inet::Address& address);
 bool is_localnet_routed(const std::string& interface);
 // Throws SystemError `unable to enable route_localnet: ...`.
 void route_localnet(const std::string& interface);
-// Nothing if the interface is gone.
+// Says, beside the books, that it is on because of us: whoever flushes the rule set takes the books
+// and the guard away, but not the setting. Needs the lock of writers.
+void mark_localnet(const std::string& interface);
+std::vector<std::string> marked_interfaces();
+// Takes the mark away, too. Nothing if the interface is gone.
 void stop_routing_localnet(const std::string& interface);
 
 }  // namespace cni::portmap

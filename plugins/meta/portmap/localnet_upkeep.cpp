@@ -40,14 +40,18 @@ bool is_localnet_needed(const std::string& interface, const std::vector<Holding>
 }  // namespace
 
 Localnet plan_localnet(const std::string& interface, const std::vector<Holding>& others) {
-  const bool by_us = std::ranges::any_of(others, [&](const Holding& one) {
-    return one.localnet && one.localnet->interface == interface && one.localnet->reset;
-  });
+  const auto marked = marked_interfaces();
+  const bool by_us =
+      std::ranges::find(marked, interface) != marked.end() ||
+      std::ranges::any_of(others, [&](const Holding& one) {
+        return one.localnet && one.localnet->interface == interface && one.localnet->reset;
+      });
   return {.interface = interface, .reset = by_us || !is_localnet_routed(interface)};
 }
 
 void settle_localnet(const FamilyPlan& v4, Books& books) {
-  std::set<std::string> interfaces;
+  const auto marked = marked_interfaces();
+  std::set<std::string> interfaces(marked.begin(), marked.end());
   for (const Holding& holding : v4.before) {
     if (holding.localnet && holding.localnet->reset) interfaces.insert(holding.localnet->interface);
   }

@@ -142,6 +142,7 @@ void publish(const Request& request, const Config& config, StoreChoice store, Un
       if (!books.socket() && one.localnet->reset) {
         ensure_guard(*netfilter::open_xtables_store(store), one.localnet->interface);
       }
+      if (one.localnet->reset) mark_localnet(one.localnet->interface);
       route_localnet(one.localnet->interface);
     }
     settle_localnet(plans.front(), books);
