@@ -4,6 +4,8 @@ scripts of this folder."""
 import json
 import os
 import pathlib
+import subprocess
+import traceback
 
 import twins
 
@@ -11,6 +13,8 @@ DATA = "@DATA@"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 LIVE = "cni.dev/valid-attachments"
 RANGES = [[{"subnet": "10.1.2.0/29"}], [{"subnet": "fd00:1::/125"}]]
+# For hundreds of containers.
+WIDE_RANGES = [[{"subnet": "10.1.0.0/16"}], [{"subnet": "fd00:1::/112"}]]
 # Without network, gateway and, of IPv4, broadcast.
 POOL = {"10.1.2.": 5, "fd00:1::": 6}
 ROUTES = [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
@@ -58,15 +62,18 @@ def chains_of(suite):
 
 
 class Host:
-    """A host, and a chain on it, whose addresses lie in `data`."""
+    """A host, and a chain on it, whose addresses lie in `data` and come out of `ranges`."""
 
-    def __init__(self, suite, chain, data=None):
+    def __init__(self, suite, chain, data=None, ranges=None):
         self.suite, self.name = suite, chain
+        self.ranges = ranges or RANGES
+        self.timeout = TIMEOUT
         self.place = twins.Workplace()
         self.data = data or f"{self.place.directory}/data"
         configs, flavour = CHAINS[chain]
         self.chain = [{"cniVersion": VERSIONS[suite.name], "name": "net", **config} for config in
-                      json.loads(json.dumps(configs).replace(DATA, self.data))]
+                      json.loads(json.dumps(configs).replace(DATA, self.data)
+                                 .replace(json.dumps(RANGES), json.dumps(self.ranges)))]
         programs = f"{self.place.directory}/bin"
         os.mkdir(programs)
         for program in ("iptables", "ip6tables"):
@@ -95,7 +102,7 @@ class Host:
         if netns is None:
             netns = self.container(name).path
         return (suite or self.suite).call(verb, config, self.place.host, name, netns,
-                                          path=self.path, timeout=TIMEOUT, **how)
+                                          path=self.path, timeout=self.timeout, **how)
 
     def each(self, verb, name, result=None, **how):
         """The outcomes of a verb for a container, over the whole chain; ADD and CHECK end at the
@@ -127,12 +134,12 @@ class Host:
                 raise Failed(f"{verb} of {name}: {outcome}")
         return outcomes[-1].json
 
-    def collect(self, valid=()):
+    def collect(self, valid=(), **how):
         """GC of the whole chain with these containers alive."""
         alive = [{"containerID": name, "ifname": "eth0"} for name in valid]
         # No older version has this verb.
-        return [self.call("GC", {**config, "cniVersion": "1.1.0", LIVE: alive}, "", netns="")
-                for config in self.chain]
+        return [self.call("GC", {**config, "cniVersion": "1.1.0", LIVE: alive}, "", netns="",
+                          **how) for config in self.chain]
 
     def must_collect(self, valid=()):
         for outcome in self.collect(valid):
@@ -153,7 +160,7 @@ class Host:
     def reservations(self):
         found = twins.files(self.leases) if self.leases.is_dir() else {}
         return [f"{name}: {content!r}" for name, content in found.items()
-                if name.startswith(tuple(POOL))]
+                if name.startswith(("10.1.", "fd00:1::"))]
 
     def host_local(self, subnets, **more):
         """A configuration of host-local alone, on the addresses of this host's network."""
@@ -200,3 +207,74 @@ class Host:
 
     def remove(self):
         self.place.remove()
+
+
+# Of this process: its suites by name, and by suite and chain a host before anything happened and
+# as undisturbed ADDs and DELs leave it.
+SUITES, CLEAN = {}, {}
+
+
+def clean_states(host, suite=None):
+    """Both states of a host like this one, all of whose containers are alike."""
+    key = suite or host.suite.name, host.name, str(host.ranges)
+    if key not in CLEAN:
+        like = Host(SUITES[key[0]], host.name, ranges=host.ranges)
+        like.container("any")
+        CLEAN[key] = [like.observe()]
+        like.must("DEL", "any", like.must("ADD", "any"))
+        CLEAN[key].append(like.observe())
+        like.remove()
+    states = []
+    for state in CLEAN[key]:
+        states.append({})
+        for section, lines in state.items():
+            for name in host.containers if section.startswith("any ") else ["any"]:
+                states[-1][section.replace("any ", f"{name} ")] = lines
+    return states
+
+
+def is_in(line, states):
+    """Whether a line of a difference, "section: + text", is of one of the states."""
+    section, _, text = line.partition(": + ")
+    return any(text in state.get(section, []) for state in states)
+
+
+def must_be_clean(host, when, but=()):
+    """Nothing is there that an undisturbed ADD and DEL would not leave, sections in `but` apart."""
+    states = clean_states(host)
+    left = [line for line in twins.difference(states[1], host.observe())
+            if ": + " in line and not is_in(line, states) and not line.startswith(tuple(but))]
+    if left:
+        raise Failed("\n      ".join([f"{when} there is left:", *left]))
+
+
+def must_be_the_same(host, before, when):
+    """Apart from empty tables and chains that all containers share."""
+    states = clean_states(host)
+    lines = [line for line in twins.left(before, host.observe()) if not is_in(line, states)]
+    if lines:
+        raise Failed("\n      ".join([f"{when} has changed:", *lines]))
+
+
+def must_check(host, name, result):
+    # The reference suite's portmap fails with two families: swap_test.py of test/conformance.
+    if host.suite.name == "ours":
+        host.must("CHECK", name, result)
+
+
+def must_be_one_answer(outcome):
+    if outcome.status != 0 and not isinstance(outcome.json, dict):
+        raise Failed(f"no JSON error: {outcome}")
+
+
+def run_trial(function, *arguments):
+    """What failed, or None."""
+    try:
+        function(*arguments)
+        return None
+    except Failed as failure:
+        return str(failure)
+    except subprocess.TimeoutExpired as late:
+        return f"hangs: {late}"
+    except Exception:  # of the test itself
+        return traceback.format_exc()

@@ -18,76 +18,18 @@ import multiprocessing
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import threading
 import time
-import traceback
 import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import chains  # noqa: E402
 import gates  # noqa: E402
 import twins  # noqa: E402
-from chains import BOOT_ID, Failed, Host  # noqa: E402
-
-
-# Of this process: its suites by name, and by suite and chain a host before anything happened and
-# as undisturbed ADDs and DELs leave it.
-SUITES, CLEAN = {}, {}
-
-
-def clean_states(host, suite=None):
-    """Both states of a host like this one, all of whose containers are alike."""
-    key = suite or host.suite.name, host.name
-    if key not in CLEAN:
-        like = Host(SUITES[key[0]], host.name)
-        like.container("any")
-        CLEAN[key] = [like.observe()]
-        like.must("DEL", "any", like.must("ADD", "any"))
-        CLEAN[key].append(like.observe())
-        like.remove()
-    states = []
-    for state in CLEAN[key]:
-        states.append({})
-        for section, lines in state.items():
-            for name in host.containers if section.startswith("any ") else ["any"]:
-                states[-1][section.replace("any ", f"{name} ")] = lines
-    return states
-
-
-def is_in(line, states):
-    """Whether a line of a difference, "section: + text", is of one of the states."""
-    section, _, text = line.partition(": + ")
-    return any(text in state.get(section, []) for state in states)
-
-
-def must_be_clean(host, when, but=()):
-    """Nothing is there that an undisturbed ADD and DEL would not leave, sections in `but` apart."""
-    states = clean_states(host)
-    left = [line for line in twins.difference(states[1], host.observe())
-            if ": + " in line and not is_in(line, states) and not line.startswith(tuple(but))]
-    if left:
-        raise Failed("\n      ".join([f"{when} there is left:", *left]))
-
-
-def must_be_the_same(host, before, when):
-    """Apart from empty tables and chains that all containers share."""
-    states = clean_states(host)
-    lines = [line for line in twins.left(before, host.observe()) if not is_in(line, states)]
-    if lines:
-        raise Failed("\n      ".join([f"{when} has changed:", *lines]))
-
-
-def must_check(host, name, result):
-    # The reference suite's portmap fails with two families: swap_test.py of test/conformance.
-    if host.suite.name == "ours":
-        host.must("CHECK", name, result)
-
-
-def must_be_one_answer(outcome):
-    if outcome.status != 0 and not isinstance(outcome.json, dict):
-        raise Failed(f"no JSON error: {outcome}")
+from chains import (  # noqa: E402
+    BOOT_ID, SUITES, Failed, Host, clean_states, must_be_clean, must_be_one_answer,
+    must_be_the_same, must_check, run_trial)
 
 
 # F6.
@@ -596,19 +538,6 @@ def name_of(trial):
     function, suite, arguments = trial
     words = [str(each) for each in arguments if not isinstance(each, bytes)]
     return " ".join([function.__name__.removeprefix("try_"), suite, *words])
-
-
-def run_trial(function, *arguments):
-    """What failed, or None."""
-    try:
-        function(*arguments)
-        return None
-    except Failed as failure:
-        return str(failure)
-    except subprocess.TimeoutExpired as late:
-        return f"hangs: {late}"
-    except Exception:  # of the test itself
-        return traceback.format_exc()
 
 
 def start_worker(folders, tracer):

@@ -4,6 +4,7 @@ kernel has afterwards: to compare suites with each other.
 Everything is in namespaces of this process, which isolate() makes first of all.
 """
 
+import concurrent.futures
 import contextlib
 import ctypes
 import itertools
@@ -15,10 +16,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
+MNT_DETACH = 2
 
 
 def isolate():
@@ -90,7 +93,10 @@ class Namespace:
             pathlib.Path("/proc/sys", name).write_text(str(value), encoding="ascii")
 
     def remove(self):
-        run("ip", "netns", "delete", os.path.basename(self.path))
+        """As ip(8) does, but in a moment."""
+        if LIBC.umount2(self.path.encode(), MNT_DETACH) != 0:
+            raise OSError(ctypes.get_errno(), f"umount {self.path}")
+        os.unlink(self.path)
 
 
 def _set_namespace(file):
@@ -318,6 +324,58 @@ class Workplace:
         for namespace in [self.host, *self.containers]:
             namespace.remove()
         run("rm", "-rf", self.directory)
+
+
+class StartingGate:
+    """Lets commands begin at the same moment: as many as are `awaited`."""
+
+    # Longer than it takes to start all of them.
+    LIMIT = 60
+
+    def __init__(self, awaited):
+        self.awaited = awaited
+        self.directory = tempfile.mkdtemp(dir="/mnt")
+        self.arrived = pathlib.Path(self.directory, "arrived")
+        self.arrived.touch()
+        os.mkfifo(f"{self.directory}/gate")
+        self.gate = os.open(f"{self.directory}/gate", os.O_RDWR)
+
+    def command(self):
+        """What to run a plugin under. An iterator: of several calls with it only the first waits.
+        """
+        script = 'printf . >>"$0/arrived"; read -r line <"$0/gate"; exec "$@"'
+        return iter(("sh", "-c", script, self.directory))
+
+    def open(self):
+        end = time.monotonic() + self.LIMIT
+        while self.arrived.stat().st_size < self.awaited and time.monotonic() < end:
+            time.sleep(0.005)
+        # Each takes one byte, who comes late as well.
+        os.write(self.gate, b"\n" * self.awaited)
+
+    def remove(self):
+        os.close(self.gate)
+        run("rm", "-rf", self.directory)
+
+
+def at_once(jobs):
+    """What these functions return; the first calls that they make under the command they are given
+    begin at the same moment."""
+    gate = StartingGate(len(jobs))
+    with concurrent.futures.ThreadPoolExecutor(len(jobs)) as pool:
+        done = [pool.submit(job, gate.command()) for job in jobs]
+        gate.open()
+    gate.remove()
+    return [each.result() for each in done]
+
+
+def meanwhile(job, moment, act):
+    """What this function returns, and what `act` does, which begins `moment` seconds later."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        done = pool.submit(job)
+        time.sleep(moment)
+        acted = act()
+        return done.result(), acted
 
 
 # Of a process that tries one case after the other: ours, then the reference suite.
