@@ -204,7 +204,9 @@ std::vector<std::string> parse_gateway_links_for_cleanup(const Request& request)
     const std::string bridge = parse_bridge_name(request.conf["bridge"]);
     names.push_back(bridge);
     const std::uint16_t vlan = parse_vlan(request.conf["vlan"]);
-    if (vlan != 0) names.push_back(vlan_device_name(bridge, vlan));
+    const std::string device = vlan_device_name(bridge, vlan);
+    // Too long a name has no link.
+    if (vlan != 0 && is_link_name(device)) names.push_back(device);
   } catch (const json::ValueError& error) {
     log::info("{}, ignoring", error.what());
   }
