@@ -87,10 +87,15 @@ class Host:
     def leases(self):
         return pathlib.Path(self.data, "net")
 
+    def namespace(self):
+        """A container's that is not observed."""
+        namespace = self.place.container()
+        namespace.set_sysctl("net/ipv6/conf/default/accept_dad", 0)
+        return namespace
+
     def container(self, name):
         if name not in self.containers:
-            self.containers[name] = self.place.container()
-            self.containers[name].set_sysctl("net/ipv6/conf/default/accept_dad", 0)
+            self.containers[name] = self.namespace()
         return self.containers[name]
 
     def call(self, verb, config, name, netns=None, suite=None, **how):
@@ -157,6 +162,12 @@ class Host:
         seen["files"] = self.reservations()
         return seen
 
+    def kept(self):
+        """What there is of files but hints, as lines; of the caches of ours the names only."""
+        return [name if name.startswith(".plumb/") else f"{name}: {content!r}"
+                for name, content in twins.files(self.data).items()
+                if not name.startswith(("net/last_reserved_ip.", ".plumb/net/used/"))]
+
     def reservations(self):
         found = twins.files(self.leases) if self.leases.is_dir() else {}
         return [f"{name}: {content!r}" for name, content in found.items()
@@ -192,6 +203,10 @@ class Host:
         if len(given) != sum(POOL.values()):
             raise Failed(f"of {sum(POOL.values())} addresses only {len(given)} can be had: "
                          f"{sorted(given)}")
+        self.release(given)
+
+    def release(self, given):
+        """What fill() took."""
         for name in given.values():
             config = self.host_local([each["subnet"] for [each] in RANGES])
             outcome = self.call("DEL", config, name, netns="")

@@ -131,9 +131,7 @@ class Host(chains.Host):
         seen = {**super().observe(),
                 "host links": [line for line in twins.state(self.place.host)["links"]
                                if not line.startswith("br0 mac=")],
-                "files": [name if name.startswith(".plumb/") else f"{name}: {content!r}"
-                          for name, content in twins.files(self.data).items()
-                          if not name.startswith(("net/last_reserved_ip.", ".plumb/net/used/"))]}
+                "files": self.kept()}
         return seen
 
 
