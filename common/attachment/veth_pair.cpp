@@ -24,6 +24,19 @@ bool may_belong_to(const netlink::Link& link, const Owner& owner) {
   return link.alias.empty() || (mark && mark->attachment == OwnerMark::of(owner).attachment);
 }
 
+// The end on the host of a container's veth, whatever it is called.
+std::optional<netlink::Link> find_peer(netlink::Socket& host, const netns::Netns& container_netns,
+                                       const netlink::Link& container_end) {
+  if (!container_end.peer_index) return std::nullopt;
+  std::optional<netlink::Link> link = netlink::find_link(host, *container_end.peer_index);
+  // Links of different namespaces have the same indexes.
+  if (!link || link->kind != "veth" || link->peer_index != container_end.index ||
+      !link->link_netnsid || link->link_netnsid != netlink::find_netnsid(host, container_netns)) {
+    return std::nullopt;
+  }
+  return link;
+}
+
 [[noreturn]] void throw_name_taken(const std::string& ifname, const std::string& host_name) {
   throw Error(Code::kInternal,
               fmt::format("container veth name (\"{}\") peer provided (\"{}\") already exists",
@@ -90,11 +103,19 @@ bool delete_host_end_if_exists(netlink::Socket& host, const Owner& owner) {
   return link && netlink::delete_link_if_exists(host, link->index);
 }
 
-bool delete_container_end_if_exists(netlink::Socket& container, const std::string& ifname) {
+bool delete_container_end_if_exists(netlink::Socket& host, const netns::Netns& container_netns,
+                                    const Owner& owner) {
+  const std::string& ifname = owner.attachment.ifname;
+  netlink::Socket container = netlink::Socket::in(container_netns);
   const std::optional<netlink::Link> link = netlink::find_link(container, ifname);
   if (!link) return false;
   if (link->kind != "veth") {
     log::warning("\"{}\" in the container is no veth but \"{}\", leaving it", ifname, link->kind);
+    return false;
+  }
+  const std::optional<netlink::Link> peer = find_peer(host, container_netns, *link);
+  if (!peer || !may_belong_to(*peer, owner)) {
+    log::warning("\"{}\" in the container is not of this attachment, leaving it", ifname);
     return false;
   }
   return netlink::delete_link_if_exists(container, link->index);
@@ -123,9 +144,8 @@ void delete_veth_pair_if_exists(const Request& request) {
   netlink::Socket host = netlink::Socket::here();
   delete_host_end_if_exists(host, Owner::of(request));
   if (!request.netns) return;
-  // Made by another suite, or moved away from its host end.
-  netlink::Socket container = netlink::Socket::in(*request.netns);
-  delete_container_end_if_exists(container, request.environment.ifname);
+  // Made by another suite. The namespace need not be the one of ADD.
+  delete_container_end_if_exists(host, *request.netns, Owner::of(request));
 }
 
 void collect_veth_pairs(const Request& request) {

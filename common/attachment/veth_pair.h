@@ -45,8 +45,10 @@ std::optional<netlink::Link> find_host_end(netlink::Socket& host, const Owner& o
 // Works without the container's namespace. Returns whether it was there.
 bool delete_host_end_if_exists(netlink::Socket& host, const Owner& owner);
 
-// The container's end if it is a veth; the host end goes with it. Returns whether it was there.
-bool delete_container_end_if_exists(netlink::Socket& container, const std::string& ifname);
+// What is called as the container's end, if it is a veth to this host whose other end is not marked
+// as another attachment's; that goes with it. Returns whether it was there.
+bool delete_container_end_if_exists(netlink::Socket& host, const netns::Netns& container_netns,
+                                    const Owner& owner);
 
 // Deletes every host end in this namespace that is marked as of `network` and of none of `valid`.
 // Goes on after a failure and reports all.

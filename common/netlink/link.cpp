@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <linux/if_link.h>
+#include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
@@ -218,6 +219,18 @@ Link get_link(Socket& socket, int index) {
   auto link = find_link(socket, index);
   if (!link) throw not_found(fmt::format("{}", index));
   return *std::move(link);
+}
+
+std::optional<int> find_netnsid(Socket& socket, const netns::Netns& netns) {
+  Message message(RTM_GETNSID, 0);
+  message.put_header(rtgenmsg{});
+  message.put_u32(NETNSA_FD, static_cast<std::uint32_t>(netns.fd()));
+  for (const Answer& answer : socket.request(message, "ask for the number of a namespace")) {
+    const auto attributes = Attributes::after_header(answer.payload, sizeof(rtgenmsg));
+    const auto number = attributes.find_i32(NETNSA_NSID);
+    if (number && *number != NETNSA_NSID_NOT_ASSIGNED) return number;
+  }
+  return std::nullopt;
 }
 
 std::vector<Link> links(Socket& socket, const LinkFilter& filter) {

@@ -70,6 +70,9 @@ std::optional<Link> find_link(Socket& socket, int index);
 Link get_link(Socket& socket, const std::string& name);
 Link get_link(Socket& socket, int index);
 
+// How the namespace of `socket` numbers `netns`, as in link_netnsid; nothing if it has no number.
+std::optional<int> find_netnsid(Socket& socket, const netns::Netns& netns);
+
 struct LinkFilter {
   std::string kind = {};  // any if empty
   std::optional<int> master = std::nullopt;

@@ -130,15 +130,55 @@ TEST_CASE("with every name taken nothing is made", "[attachment][veth][bridge]")
   CHECK_FALSE(pair.container_namespace.has_link("eth0"));
 }
 
-TEST_CASE("the container's end is deleted if it is a veth", "[attachment][veth][bridge]") {
+TEST_CASE("the container's end is deleted if it is a veth to this host",
+          "[attachment][veth][bridge]") {
   Pair pair;
-  CHECK_FALSE(delete_container_end_if_exists(pair.container, "eth0"));
-  pair.add(owner("c1"));
-  CHECK(delete_container_end_if_exists(pair.container, "eth0"));
-  CHECK_FALSE(pair.container_namespace.has_link("eth0"));
-  cni::netlink::add_bridge(pair.container, {.name = "eth0"});
-  CHECK_FALSE(delete_container_end_if_exists(pair.container, "eth0"));
-  CHECK(pair.container_namespace.has_link("eth0"));
+  const auto delete_for = [&](const Owner& whose) {
+    return delete_container_end_if_exists(pair.host, pair.netns, whose);
+  };
+  CHECK_FALSE(delete_for(owner("c1")));
+  SECTION("of another suite's making") {
+    // So that the indexes of the ends are alike to those of other links.
+    Namespace& other = pair.host_namespace.add_container();
+    pair.host_namespace.run("ip link add veth1 type veth peer name eth0 netns " + other.path());
+    pair.host_namespace.run("ip link add veth2 type veth peer name eth0 netns " +
+                            pair.container_namespace.path());
+    CHECK(delete_for(owner("c1")));
+    CHECK_FALSE(pair.container_namespace.has_link("eth0"));
+    CHECK(pair.host_namespace.has_link("veth1"));
+  }
+  SECTION("marked as this attachment's, or not marked yet") {
+    const VethPair veth = pair.add(owner("c1"));
+    if (GENERATE(true, false)) mark(pair.host, veth.host, owner("c1"));
+    CHECK(delete_for(owner("c1")));
+    CHECK_FALSE(pair.container_namespace.has_link("eth0"));
+  }
+  SECTION("but not if it is another's") {
+    mark(pair.host, pair.add(owner("c2")).host, owner("c2"));
+    CHECK_FALSE(delete_for(owner("c1")));
+    CHECK(pair.container_namespace.has_link("eth0"));
+  }
+  SECTION("but not if both ends are in one namespace") {
+    pair.host_namespace.run("ip link add veth1 type veth peer name veth2");
+    pair.container_namespace.run("ip link add eth1 type veth peer name eth0");
+    CHECK_FALSE(delete_for(owner("c1")));
+    CHECK(pair.container_namespace.has_link("eth0"));
+  }
+  SECTION("but not if the other end is elsewhere") {
+    Namespace& other = pair.host_namespace.add_container();
+    // A pair of the host's has the same index at its end here.
+    pair.host_namespace.run("ip link add veth1 type veth peer name eth0 netns " + other.path());
+    pair.container_namespace.run("ip link add eth0 type veth peer name veth1");
+    pair.container_namespace.run("ip link set veth1 netns " + other.path());
+    CHECK_FALSE(delete_for(owner("c1")));
+    CHECK(pair.container_namespace.has_link("eth0"));
+    CHECK(pair.host_namespace.has_link("veth1"));
+  }
+  SECTION("but not if it is of another kind") {
+    cni::netlink::add_bridge(pair.container, {.name = "eth0"});
+    CHECK_FALSE(delete_for(owner("c1")));
+    CHECK(pair.container_namespace.has_link("eth0"));
+  }
 }
 
 TEST_CASE("host ends of no valid attachment are collected", "[attachment][veth]") {

@@ -212,6 +212,20 @@ TEST_CASE("a veth is made in both namespaces at once", "[netlink][bridge][veth]"
   CHECK(host_end.port);
 }
 
+TEST_CASE("a namespace has the number that a link's other end names", "[netlink][veth]") {
+  Host host;
+  Namespace& container = host.add_container();
+  Namespace& stranger = host.add_container();
+  Socket socket = socket_in(host);
+  const Netns netns = Netns::open(container.path());
+  CHECK_FALSE(find_netnsid(socket, netns));
+  host.run("ip link add veth1 type veth peer name eth0 netns " + container.path());
+  host.run("ip link add veth2 type veth peer name eth0 netns " + stranger.path());
+  REQUIRE(find_netnsid(socket, netns));
+  CHECK(get_link(socket, "veth1").link_netnsid == find_netnsid(socket, netns));
+  CHECK(get_link(socket, "veth2").link_netnsid != find_netnsid(socket, netns));
+}
+
 TEST_CASE("the kernel chooses what a veth is not told", "[netlink][veth]") {
   Host host;
   Socket socket = socket_in(host);
