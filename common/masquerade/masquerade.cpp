@@ -221,6 +221,7 @@ std::optional<std::string> find_obstacle(const Config& config) {
     const StoreChoice store = netfilter::choose_store(config.backend);
     if (const auto key = find_unserved_key(config, store)) return key;
     if (store == StoreChoice::kNative) return native::find_obstacle();
+    netfilter::require_access(store);
   } catch (const SystemError& error) {
     return error.what();
   }

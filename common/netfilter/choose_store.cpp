@@ -187,6 +187,10 @@ StoreChoice choose_store(Backend backend, const std::optional<std::string>& mark
                                    : choose_flavour(host, mark_chain);
 }
 
+void require_access(StoreChoice choice) {
+  if (choice == StoreChoice::kLegacy) xtables::require_legacy_access();
+}
+
 std::vector<std::unique_ptr<xtables::Store>> existing_xtables_stores() {
   std::vector<std::unique_ptr<xtables::Store>> result;
   if (nftables::Socket::find()) result.push_back(xtables::open_dialect());

@@ -38,6 +38,10 @@ StoreChoice choose_store(Backend backend, const std::optional<std::string>& mark
 // made by us: that one is then no sign of the reference suite.
 inline constexpr std::string_view kOwnForwardMark = "CNI-PLUMB-FORWARD";
 
+// Throws SystemError if this process has no access to the store, as far as that can be found
+// without a change. choose_store() opens only what it looks into.
+void require_access(StoreChoice choice);
+
 // The stores of xtables rules that exist on this host, for what was left in them.
 std::vector<std::unique_ptr<xtables::Store>> existing_xtables_stores();
 

@@ -167,6 +167,15 @@ void run_attachment_command(const Plugin& plugin, Request& request, const Stream
   }
 }
 
+// Where this host refuses what ADD would do the plugin is not available.
+void run_status(const Plugin& plugin, const Request& request) {
+  try {
+    plugin.status(request);
+  } catch (const SystemError& error) {
+    throw Error(Code::kNotAvailable, error.what());
+  }
+}
+
 // `version` becomes that of the request as soon as it is known.
 void run_command(const Plugin& plugin, const Streams& streams, Version& version) {
   const Environment environment = read_environment(streams.variable, plugin.makes_interface);
@@ -190,7 +199,7 @@ void run_command(const Plugin& plugin, const Streams& streams, Version& version)
       plugin.gc(request);
       break;
     case Command::kStatus:
-      plugin.status(request);
+      run_status(plugin, request);
       break;
     default:
       run_attachment_command(plugin, request, streams);

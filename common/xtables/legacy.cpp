@@ -1,5 +1,7 @@
 // The store of iptables-legacy: its lock, and changes that are tried again.
 #include <fmt/format.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,6 +15,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "base/unique_fd.h"
 #include "state/file_lock.h"
 #include "xtables/legacy_table.h"
 #include "xtables/table.h"
@@ -98,6 +101,12 @@ std::optional<std::vector<std::string>> find_legacy_tables(inet::Family family) 
   std::vector<std::string> names = split(*lines, '\n');
   std::erase(names, "");
   return names;
+}
+
+void require_legacy_access() {
+  // The kind that libiptc uses, for both families.
+  const UniqueFd socket(::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW));
+  if (!socket) throw_errno("open a raw socket for legacy tables");
 }
 
 std::unique_ptr<Store> open_legacy(std::chrono::milliseconds lock_wait) {

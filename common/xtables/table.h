@@ -92,6 +92,9 @@ std::unique_ptr<Store> open_dialect();
 // `lock_wait`. Stores of one thread hold it together.
 std::unique_ptr<Store> open_legacy(std::chrono::milliseconds lock_wait = std::chrono::seconds(60));
 
+// Throws SystemError if the legacy tables cannot be reached, or by others only. Opens none.
+void require_legacy_access();
+
 // The names of the legacy tables that are in use in the network namespace of this thread; nothing
 // if the kernel has none. Unlike an attempt to open one this makes none.
 std::optional<std::vector<std::string>> find_legacy_tables(inet::Family family);

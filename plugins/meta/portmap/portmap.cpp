@@ -94,11 +94,9 @@ void del(const Request& request) {
 
 void status(const Request& request) {
   const Config config = parse_config(request, std::nullopt);
-  try {
-    if (choose(config) != StoreChoice::kNative) return;
-  } catch (const std::exception& error) {
-    throw Error(Code::kNotAvailable, error.what());
-  }
+  const StoreChoice store = choose(config);
+  netfilter::require_access(store);
+  if (store != StoreChoice::kNative) return;
   if (const auto lack = find_lack_of_native_support()) throw Error(Code::kNotAvailable, *lack);
 }
 

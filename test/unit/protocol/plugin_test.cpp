@@ -4,9 +4,12 @@
 #include <fcntl.h>
 
 #include <catch2/catch.hpp>
+#include <cerrno>
+#include <functional>
 #include <string>
 
 #include "base/best_effort.h"
+#include "base/error.h"
 #include "base/unique_fd.h"
 #include "protocol/error.h"
 #include "unit/protocol/probe.h"
@@ -125,6 +128,19 @@ TEST_CASE("whatever is thrown ends as an error object", "[protocol]") {
     CHECK(answer.status == 1);
     CHECK(answer.code() == 999);
   }
+}
+
+TEST_CASE("what the host refuses makes a plugin unavailable, in words of STATUS", "[protocol]") {
+  const auto code = [](const char* command, const std::function<void()>& thrower) {
+    Probe probe{.act = [&](const Request&) { thrower(); }};
+    return call(probe, variables(command), conf()).code();
+  };
+  const auto refused = [] { throw cni::SystemError(EPERM, "ask"); };
+  CHECK(code("STATUS", refused) == 50);
+  CHECK(code("GC", refused) == 999);
+  CHECK(code("STATUS", [] { throw cni::IoError(EROFS, "write"); }) == 50);
+  CHECK(code("STATUS", [] { throw cni::Busy("later"); }) == 11);
+  CHECK(code("STATUS", [] { throw Error(Code::kLimitedConnectivity, "x"); }) == 51);
 }
 
 TEST_CASE("a failed ADD is undone and says nothing before its error", "[protocol]") {
