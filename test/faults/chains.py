@@ -157,6 +157,7 @@ class Host:
                 for part, lines in (twins.state(self.place.host) |
                                     twins.rules(self.place.host)).items()}
         seen["host links"] = [line for line in seen["host links"] if not line.startswith("br0 ")]
+        seen["host neighbours"] = twins.fixed_neighbours(self.place.host)
         for name, container in self.containers.items():
             seen |= {f"{name} {part}": lines for part, lines in twins.state(container).items()}
         seen["files"] = self.reservations()

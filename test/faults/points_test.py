@@ -268,10 +268,10 @@ def try_one(trial):
 
 
 # {action: how many points are passed over for one that is tried}
-STRIDES = {"kill-all": 7, "kill-main": 23, "kill-child": 5, "term": 13,
-           **{f"errno={getattr(errno, name)}": 97 for name in ERRORS}}
-ALLOCATION_STRIDE = 401
-REFERENCE_STRIDES = {"kill-all": 29, "kill-main": 61,
+STRIDES = {"kill-all": 13, "kill-main": 41, "kill-child": 17, "term": 29,
+           **{f"errno={getattr(errno, name)}": 197 for name in ERRORS}}
+ALLOCATION_STRIDE = 601
+REFERENCE_STRIDES = {"kill-all": 59, "kill-main": 127,
                      **{f"errno={getattr(errno, name)}": 997 for name in ("ENOBUFS", "EIO")}}
 
 

@@ -186,6 +186,13 @@ def neighbours(namespace):
                   if "lladdr" in one and "NOARP" not in one["state"])
 
 
+def fixed_neighbours(namespace):
+    """Those that stay until somebody deletes them, and those that the host answers for."""
+    with namespace.entered():
+        return sorted(line for kind in (["nud", "permanent"], ["proxy"])
+                      for line in run("ip", "neighbour", "show", *kind).splitlines())
+
+
 def rules(namespace):
     """The rule sets of all stores, as {section: [line]}; tables without a chain do not count."""
     with namespace.entered():
