@@ -2,6 +2,7 @@
 scripts of this folder."""
 
 import json
+import multiprocessing
 import os
 import pathlib
 import subprocess
@@ -281,6 +282,23 @@ def must_check(host, name, result):
 def must_be_one_answer(outcome):
     if outcome.status != 0 and not isinstance(outcome.json, dict):
         raise Failed(f"no JSON error: {outcome}")
+
+
+def _start_worker(suites):
+    twins.isolate_worker()
+    SUITES.update(suites)
+
+
+def workers(arguments):
+    """Processes that find the suites of the command line in SUITES."""
+    suites = {name: twins.Suite(name, folder) for name, folder in
+              (("ours", arguments.plugins), ("reference", arguments.reference))}
+    return multiprocessing.Pool(os.cpu_count(), _start_worker, (suites,))
+
+
+def tracer():
+    """The program, which is built beside our plugins."""
+    return str(pathlib.Path(SUITES["ours"].folder, "../test/tracer").resolve())
 
 
 def run_trial(function, *arguments):

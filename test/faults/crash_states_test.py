@@ -11,10 +11,7 @@ become of the other files: as before, as after, all empty, all halved, all absen
 state, or all with --all. Exits with 1 after a failure of ours.
 """
 
-import argparse
 import itertools
-import multiprocessing
-import os
 import pathlib
 import re
 import sys
@@ -25,10 +22,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import chains  # noqa: E402
 import gates  # noqa: E402
 import twins  # noqa: E402
-from chains import BOOT_ID, Failed, Host  # noqa: E402
+from chains import BOOT_ID, SUITES, Failed, Host  # noqa: E402
 
 CALLS = "openat,linkat,renameat,unlinkat,write,pwrite64,ftruncate,fsync,fdatasync"
-SUITES = {}
 
 
 def files_of(directory):
@@ -122,11 +118,6 @@ def try_state(suite, state):
         host.remove()
 
 
-def start_worker(folders):
-    twins.isolate_worker()
-    SUITES.update({name: twins.Suite(name, folder) for name, folder in folders.items()})
-
-
 def states_of(job):
     suite, verb = job
     return [(suite, verb, state) for state in Call(suite, verb).states()]
@@ -144,16 +135,11 @@ def try_one(trial):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("plugins")
-    parser.add_argument("reference")
-    parser.add_argument("--all", action="store_true")
-    arguments = parser.parse_args()
+    arguments = gates.parser().parse_args()
     twins.isolate()
-    folders = {"ours": arguments.plugins, "reference": arguments.reference}
     counts = gates.Gates()
-    with multiprocessing.Pool(os.cpu_count(), start_worker, (folders,)) as pool:
-        jobs = itertools.product(folders, ("ADD", "DEL"))
+    with chains.workers(arguments) as pool:
+        jobs = itertools.product(chains.VERSIONS, ("ADD", "DEL"))
         trials = [trial for found in pool.map(states_of, jobs) for trial in found]
         if not arguments.all:
             trials = trials[::11]

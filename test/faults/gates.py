@@ -5,7 +5,17 @@ lines it prints, "P1 <what>: ours N tried, N failed; reference N tried, N failed
 the end of `test/run faults`.
 """
 
+import argparse
 import collections
+
+
+def parser():
+    """For the arguments that the scripts have in common."""
+    common = argparse.ArgumentParser()
+    common.add_argument("plugins", help="the folder of a build directory with tests")
+    common.add_argument("reference", help="the folder of the reference suite")
+    common.add_argument("--all", action="store_true", help="everything instead of a sample")
+    return common
 
 
 class Gates:

@@ -12,12 +12,10 @@ those whose name contains TEXT. Without --all a sample of them is tried. Exits w
 failure of ours.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import functools
 import json
-import multiprocessing
 import os
 import pathlib
 import re
@@ -583,24 +581,15 @@ def try_all(group):
     return told
 
 
-def start_worker(folders):
-    twins.isolate_worker()
-    SUITES.update({name: twins.Suite(name, folder) for name, folder in folders.items()})
-
-
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("plugins")
-    parser.add_argument("reference")
-    parser.add_argument("--all", action="store_true")
+    parser = gates.parser()
     parser.add_argument("--trial", default="")
     parser.add_argument("--shown", default="ours", help="the suite whose failures are printed")
     arguments = parser.parse_args()
     twins.isolate()
-    folders = {"ours": arguments.plugins, "reference": arguments.reference}
     counts = gates.Gates(shown=(arguments.shown,))
     groups = of_one_host(chosen(arguments.all, arguments.trial))
-    with multiprocessing.Pool(os.cpu_count(), start_worker, (folders,)) as pool:
+    with chains.workers(arguments) as pool:
         for told in pool.imap_unordered(try_all, groups):
             for trial, failure in told:
                 counts.tell(trial.promise, trial.what, trial.suite, failure, trial)

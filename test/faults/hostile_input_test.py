@@ -11,17 +11,13 @@ before; what is accepted has to be gone again after DEL. No secret of the config
 errors and logs.
 """
 
-import argparse
 import contextlib
-import ctypes
 import dataclasses
 import functools
 import json
-import multiprocessing
 import os
 import pathlib
 import re
-import resource
 import select
 import signal
 import subprocess
@@ -30,9 +26,11 @@ import time
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+import chains  # noqa: E402
 import gates  # noqa: E402
 import hostile_rows as rows  # noqa: E402
 import twins  # noqa: E402
+from chains import SUITES  # noqa: E402
 
 MOST_MEMORY = 64 << 10  # KiB
 LONGEST_ERROR = 4096  # bytes; quoted values are cut
@@ -355,15 +353,9 @@ def one_document(text):
         raise Failed(f"its answer is not one JSON document: {error}") from error
 
 
-# Of a process that tries one row after the other: {name: suite}, and the host that can be used
-# again, with what it is for.
-SUITES = {}
+# Of a process that tries one row after the other: the host that can be used again, with what it is
+# for.
 READY = {}
-
-
-def start_worker(folders):
-    twins.isolate_worker()
-    SUITES.update({name: twins.Suite(name, folder) for name, folder in folders.items()})
 
 
 def ready_host(suite, plugin):
@@ -418,10 +410,7 @@ def scan_sources(told):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("plugins")
-    parser.add_argument("reference")
-    parser.add_argument("--all", action="store_true")
+    parser = gates.parser()
     parser.add_argument("--row", default="")
     parser.add_argument("--plugin", default="")
     arguments = parser.parse_args()
@@ -434,7 +423,7 @@ def main():
     tasks.sort(key=lambda task: (task[0], task[1]))
     told = gates.Gates()
     scan_sources(told)
-    with multiprocessing.Pool(os.cpu_count(), start_worker, (folders,)) as pool:
+    with chains.workers(arguments) as pool:
         for (suite, plugin, number), conduct, answer in pool.imap_unordered(try_one, tasks, 8):
             row = ROWS[number]
             promise, what = row.group

@@ -14,7 +14,6 @@ as it was; what answers that it succeeded must have done its work.
 Without --all most points are passed over. Exits with 1 after a failure of ours.
 """
 
-import argparse
 import dataclasses
 import errno
 import json
@@ -311,17 +310,17 @@ def trials_of(whole, strides, points, arguments):
 
 
 def read_arguments():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("plugins", help="in a build directory with tests")
-    parser.add_argument("reference")
-    parser.add_argument("--all", action="store_const", const=1, dest="every")
+    parser = gates.parser()
     parser.add_argument("--every", type=int, metavar="N", help="try every Nth point")
     parser.add_argument("--scenario", default="")
     parser.add_argument("--suite", default="")
     parser.add_argument("--verb", default="")
     parser.add_argument("--action", default="")
     parser.add_argument("--point", type=int)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.all:
+        arguments.every = 1
+    return arguments
 
 
 def main():

@@ -9,9 +9,6 @@ that names it, and nothing is changed. Prints which of them each plugin needs. E
 failure of ours.
 """
 
-import argparse
-import multiprocessing
-import os
 import pathlib
 import sys
 import traceback
@@ -20,10 +17,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import chains  # noqa: E402
 import gates  # noqa: E402
 import twins  # noqa: E402
-from chains import Failed, Host  # noqa: E402
+from chains import SUITES, Host  # noqa: E402
 
 VERBS = ("ADD", "CHECK", "STATUS", "GC", "DEL")
-SUITES = {}
 
 
 def enough(chain):
@@ -116,22 +112,13 @@ def unclear(outcome, capability):
     return None if f"CAP_{capability.upper()}" in said else "the error does not name it"
 
 
-def start_worker(folders):
-    twins.isolate_worker()
-    SUITES.update({name: twins.Suite(name, folder) for name, folder in folders.items()})
-
-
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("plugins")
-    parser.add_argument("reference")
-    parser.add_argument("--all", action="store_true")
+    parser = gates.parser()
     parser.add_argument("--chain", default="")
     arguments = parser.parse_args()
     twins.isolate()
-    folders = {"ours": arguments.plugins, "reference": arguments.reference}
     counts, needs = gates.Gates(), {}
-    with multiprocessing.Pool(os.cpu_count(), start_worker, (folders,)) as pool:
+    with chains.workers(arguments) as pool:
         todo = [trial for trial in trials() if arguments.chain in trial[1]]
         for (suite, chain, plugin, verb), failure, needed, failures in pool.imap(try_one, todo):
             name = chains.CHAINS[chain][0][plugin]["type"]

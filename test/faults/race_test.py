@@ -12,11 +12,9 @@ the same mood. --trial gives the trials whose name contains TEXT. Without --all 
 rounds, and nothing waits for a lock in vain. Exits with 1 after a failure of ours.
 """
 
-import argparse
 import fcntl
 import functools
 import json
-import multiprocessing
 import os
 import pathlib
 import random
@@ -664,16 +662,8 @@ def run_all_of(trial, seed):
     return trial, calls, time.monotonic() - begin
 
 
-def start_worker(folders):
-    twins.isolate_worker()
-    SUITES.update({name: twins.Suite(name, folder) for name, folder in folders.items()})
-
-
 def read_arguments():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("plugins")
-    parser.add_argument("reference")
-    parser.add_argument("--all", action="store_true")
+    parser = gates.parser()
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--trial", default="")
     return parser.parse_args()
@@ -683,12 +673,11 @@ def main():
     arguments = read_arguments()
     twins.isolate()
     print(f"--seed {arguments.seed}", flush=True)
-    folders = {"ours": arguments.plugins, "reference": arguments.reference}
-    trials = [(suite, trial) for suite in folders for part in (p9_trials, p15_trials)
+    trials = [(suite, trial) for suite in chains.VERSIONS for part in (p9_trials, p15_trials)
               for trial in part(suite, arguments.all)]
     trials = [trial for trial in trials if arguments.trial in name_of(trial)]
-    counts = gates.Gates(shown=tuple(folders) if arguments.trial else ("ours",))
-    with multiprocessing.Pool(os.cpu_count(), start_worker, (folders,)) as pool:
+    counts = gates.Gates(shown=tuple(chains.VERSIONS) if arguments.trial else ("ours",))
+    with chains.workers(arguments) as pool:
         run = functools.partial(run_all_of, seed=arguments.seed)
         for trial, calls, spent in pool.imap_unordered(run, trials):
             if arguments.trial:

@@ -11,10 +11,8 @@ own. --trial gives those whose name contains TEXT. Without --all a sample of the
 tried. Exits with 1 after a failure of ours.
 """
 
-import argparse
 import contextlib
 import itertools
-import multiprocessing
 import os
 import pathlib
 import shutil
@@ -388,7 +386,7 @@ def try_stopped(suite, verb, after):
         if verb == "DEL":
             host.must("ADD", "slow")
         host.container("slow")
-        tracer = [str(TRACER[0]), f"{host.place.directory}/report", str(4 + 3 * after),
+        tracer = [chains.tracer(), f"{host.place.directory}/report", str(4 + 3 * after),
                   "run=sleep 1"]
         slow = []
         thread = threading.Thread(
@@ -516,7 +514,6 @@ GATES = {try_disk: ("P10", "full and read-only disks"),
          try_stopped: ("P10", "stopped processes"),
          try_clock: ("P10", "clocks that jump"),
          try_swap: ("P16", "one suite's attachment, the other's DEL or GC")}
-TRACER = []
 
 
 def all_trials(everything):
@@ -540,12 +537,6 @@ def name_of(trial):
     return " ".join([function.__name__.removeprefix("try_"), suite, *words])
 
 
-def start_worker(folders, tracer):
-    twins.isolate_worker()
-    SUITES.update({name: twins.Suite(name, folder) for name, folder in folders.items()})
-    TRACER.append(tracer)
-
-
 def run_all_of(trial):
     """[(what it was, what failed or None)] of a trial, and the trial itself."""
     function, suite, arguments = trial
@@ -556,18 +547,13 @@ def run_all_of(trial):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("plugins")
-    parser.add_argument("reference")
-    parser.add_argument("--all", action="store_true")
+    parser = gates.parser()
     parser.add_argument("--trial", default="")
     arguments = parser.parse_args()
     twins.isolate()
-    folders = {"ours": arguments.plugins, "reference": arguments.reference}
-    tracer = pathlib.Path(arguments.plugins, "../test/tracer").resolve()
     trials = [trial for trial in all_trials(arguments.all) if arguments.trial in name_of(trial)]
     counts = gates.Gates()
-    with multiprocessing.Pool(os.cpu_count(), start_worker, (folders, tracer)) as pool:
+    with chains.workers(arguments) as pool:
         for (function, suite, _), outcomes in pool.imap_unordered(run_all_of, trials):
             for what, failure in outcomes:
                 if arguments.trial:

@@ -11,7 +11,6 @@ GC frees all (inside.py). Each suite has its own machine. 2 cycles, with --all 1
 after a failure of ours.
 """
 
-import argparse
 import concurrent.futures
 import json
 import os
@@ -114,10 +113,7 @@ def run(suite, plugins, build, cycles):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("plugins")
-    parser.add_argument("reference")
-    parser.add_argument("--all", action="store_true")
+    parser = gates.parser()
     parser.add_argument("--cycles", type=int)
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT):
