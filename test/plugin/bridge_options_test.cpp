@@ -232,6 +232,17 @@ TEST_CASE("a bridge of ours that nobody uses takes a new subnet", "[bridge][ipv6
   CHECK(ping(*one.container, "10.7.2.1"));
 }
 
+TEST_CASE("a bridge whose maker was killed early is ours", "[bridge]") {
+  BridgeNetwork net;
+  net.del(net.add("c1"));
+  const auto mac = link(net.host, "br0")["address"].get<std::string>();
+  net.host.run("ip link delete br0");
+  net.host.run("ip link add br0 address " + mac + " type bridge");
+  const Attached one = net.add("c2");
+  CHECK(link(net.host, "br0")["ifalias"] == "plumb bridge");
+  CHECK(ping(*one.container, "10.1.2.1"));
+}
+
 TEST_CASE("a bridge in use keeps its subnet, and the error says what to do", "[bridge]") {
   BridgeNetwork net;
   const Attached one = net.add("c1");

@@ -47,6 +47,11 @@ inet::Mac stable_mac(const std::string& bridge) {
   return inet::Mac(std::move(bytes));
 }
 
+// Or its maker was killed before he could mark it: then it has the MAC that only we give.
+bool is_ours(const netlink::Link& bridge) {
+  return bridge.alias == kAlias || (bridge.alias.empty() && bridge.mac == stable_mac(bridge.name));
+}
+
 // Takes the bridge away again unless it has ports.
 void delete_bridge_if_unused(const std::string& bridge) {
   netlink::Socket host = netlink::Socket::here();
@@ -100,7 +105,7 @@ std::optional<std::string> find_vlan_obstacle(netlink::Socket& host, const netli
 netlink::LinkChange needed_change(const BridgeDevice& bridge, const Config& config) {
   netlink::LinkChange change;
   const netlink::Link& link = bridge.link;
-  if (bridge.made_now) change.alias = kAlias;
+  if (bridge.ours && link.alias != kAlias) change.alias = kAlias;
   if (!link.up) change.up = true;
   if (config.promiscuous && !link.promiscuous) change.promiscuous = true;
   if (bridge.ours && config.vlan_filtering && link.vlan_filtering != true) {
@@ -136,17 +141,15 @@ BridgeDevice ensure_bridge(netlink::Socket& host, const Config& config,
                            std::optional<std::uint32_t> mtu, Undo& undo) {
   const std::string& name = config.bridge;
   std::optional<netlink::Link> link = netlink::find_link(host, name);
-  bool made_now = false;
   if (!link) {
-    made_now = add_bridge_unless_there(host, config, mtu);
-    if (made_now) undo.add("remove the bridge", [name] { delete_bridge_if_unused(name); });
+    const bool made = add_bridge_unless_there(host, config, mtu);
+    if (made) undo.add("remove the bridge", [name] { delete_bridge_if_unused(name); });
     link = netlink::get_link(host, name);
   }
   require_bridge(*link);
-  const bool ours = made_now || link->alias == kAlias;
+  const bool ours = is_ours(*link);
   const bool idle = link->oper_state != netlink::OperState::kUp;
-  BridgeDevice bridge{
-      .link = *std::move(link), .ours = ours, .made_now = made_now, .repairable = ours && idle};
+  BridgeDevice bridge{.link = *std::move(link), .ours = ours, .repairable = ours && idle};
   if (const auto obstacle = find_vlan_obstacle(host, bridge.link, ours, config)) {
     throw Error(Code::kInternal, *obstacle);
   }
@@ -167,7 +170,7 @@ std::optional<std::string> find_obstacle(netlink::Socket& host, const Config& co
   if (link->kind != "bridge") {
     return fmt::format("\"{}\" already exists but is not a bridge", link->name);
   }
-  return find_vlan_obstacle(host, *link, link->alias == kAlias, config);
+  return find_vlan_obstacle(host, *link, is_ours(*link), config);
 }
 
 }  // namespace cni::bridge

@@ -22,7 +22,6 @@ struct BridgeDevice {
   netlink::Link link;
   // Made by this plugin, now or earlier.
   bool ours = false;
-  bool made_now = false;
   // Ours and, until this attachment came, without a port in use: what an earlier configuration left
   // on it serves nobody.
   bool repairable = false;
