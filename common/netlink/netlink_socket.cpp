@@ -34,6 +34,21 @@ bool worth_repeating(int error_number) {
          error_number == EINTR || error_number == ERESTART;
 }
 
+// For what may work a little later: pauses that grow, for kPatience in all.
+class Patience {
+ public:
+  // Throws Busy when it is over.
+  void pause(int error_number, const std::string& attempt, const std::string& explanation = "") {
+    if (deadline_.passed()) throw Busy(KernelError(error_number, attempt, explanation).what());
+    ::poll(nullptr, 0, std::min(pause_, deadline_.poll_timeout_ms()));
+    pause_ = std::min(pause_ * 2, kLongestPauseMs);
+  }
+
+ private:
+  Deadline deadline_ = Deadline::in(kPatience);
+  int pause_ = kFirstPauseMs;
+};
+
 int number_of(Protocol protocol) {
   switch (protocol) {
     case Protocol::kRoute:
@@ -124,8 +139,7 @@ Outcome Socket::exchange(Message& message, const std::string& attempt,
                          const AnswerVisitor* visitor) {
   if (!message.is_question()) message.header()->nlmsg_flags |= NLM_F_ACK;
 
-  const Deadline deadline = Deadline::in(kPatience);
-  int pause = kFirstPauseMs;
+  Patience patience;
   int interruptions = 0;
   bool answer_was_lost = false;
   for (;;) {
@@ -144,11 +158,7 @@ Outcome Socket::exchange(Message& message, const std::string& attempt,
       return std::move(reply.outcome);
     }
     answer_was_lost = answer_was_lost || reply.lost;
-    if (deadline.passed()) {
-      throw Busy(KernelError(error_number, attempt, reply.outcome.explanation).what());
-    }
-    ::poll(nullptr, 0, std::min(pause, deadline.poll_timeout_ms()));
-    pause = std::min(pause * 2, kLongestPauseMs);
+    patience.pause(error_number, attempt, reply.outcome.explanation);
   }
 }
 
@@ -170,9 +180,11 @@ void Socket::send(std::span<const std::byte> messages, const std::string& attemp
   }
   sockaddr_nl kernel{};
   kernel.nl_family = AF_NETLINK;
+  Patience patience;
   while (::sendto(fd(), messages.data(), messages.size(), 0, reinterpret_cast<sockaddr*>(&kernel),
                   sizeof kernel) < 0) {
-    if (errno != EINTR) throw KernelError(errno, attempt);
+    if (!worth_repeating(errno)) throw KernelError(errno, attempt);
+    patience.pause(errno, attempt);
   }
 }
 

@@ -75,7 +75,8 @@ class Socket {
   // For messages that travel together: `count` numbers that nothing else on this socket has had,
   // beginning with the one returned.
   std::uint32_t reserve_sequence(std::size_t count);
-  // Any number of whole messages in one piece. Throws KernelError.
+  // Any number of whole messages in one piece, with the same patience if it cannot be sent. Throws
+  // KernelError and Busy.
   void send(std::span<const std::byte> messages, const std::string& attempt);
   // What the kernel says to the messages with the numbers from `first` to `last`, until `complete`
   // is content with it, or until answers were lost and no more are there.

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 
+#include "kernel/spoilt_calls.h"
 #include "netlink/netlink_socket.h"
 #include "netns/netns.h"
 #include "nftables/nftables_socket.h"
@@ -64,6 +65,18 @@ TEST_CASE("of more refusals than the socket can hold the first one counts", "[nf
   fine.append_rule(rule_for("called"));
   host.socket.commit(fine, "add a rule");
   CHECK(host.socket.list_rules(kTable).size() == 1);
+}
+
+TEST_CASE("a transaction that finds no room is sent again", "[nftables]") {
+  Host host;
+  std::uint32_t number = 0;
+  for (const int failure : {EINTR, ENOBUFS, EAGAIN}) {
+    int left = 3;
+    const cni::test::Spoilt spoilt(nullptr, [&](const auto&) { return left-- > 0 ? failure : 0; });
+    host.add(number++, 1);
+    CHECK(left < 0);
+  }
+  CHECK(host.socket.list_elements(host.set).size() == number);
 }
 
 TEST_CASE("a list is whole while the kernel moves its elements", "[nftables]") {
