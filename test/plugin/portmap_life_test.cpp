@@ -287,7 +287,8 @@ TEST_CASE("portmap is a chained plugin", "[portmap]") {
   MappedPod& pod = net.add_container(2);
   net.map({PortmapNetwork::mapping(8080)});
   pod.result = nullptr;
-  CHECK(net.run("ADD", pod).message() == "must be called as chained plugin");
+  CHECK(net.run("ADD", pod).message() ==
+        "must be called as chained plugin: Required prevResult missing");
   CHECK(net.run("CHECK", pod).message() == "Required prevResult missing");
   CHECK(net.run("ADD", pod).code() == 7);
 }

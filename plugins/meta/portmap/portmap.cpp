@@ -37,9 +37,10 @@ StoreChoice choose(const Config& config) {
 Result add(const Request& request, Undo& undo) {
   const auto previous = request.conf.find_prev_result();
   const Config config = parse_config(request, previous);
-  if (!previous)
+  if (!previous) {
     throw Error(Code::kInvalidConfig, "must be called as chained plugin",
                 "Required prevResult missing");
+  }
   if (!config.mappings.empty() && (config.address_v4 || config.address_v6)) {
     publish(request, config, choose(config), undo);
   }
