@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "protocol/error.h"
+#include "xtables/rule.h"
 
 namespace cni::portmap {
 namespace {
@@ -127,6 +128,14 @@ void refuse_strange_host_ips(const NetConf& conf, const Config& config) {
   }
 }
 
+std::optional<std::string> parse_chain(const json::Reader& key) {
+  const auto name = key.find_string();
+  if (name && (name->empty() || name->size() > xtables::kLongestChain)) {
+    key.refuse(fmt::format("no name of a chain: that has 1 to {} bytes", xtables::kLongestChain));
+  }
+  return name;
+}
+
 Config parse(const Request& request, const std::optional<Result>& previous) {
   const NetConf& conf = request.conf;
   const json::Reader mark_bit = conf["markMasqBit"];
@@ -146,7 +155,7 @@ Config parse(const Request& request, const std::optional<Result>& previous) {
                 .snat = conf["snat"].bool_or(true),
                 .masq_all = false,
                 .mark_bit = static_cast<unsigned>(bit),
-                .external_set_mark_chain = set_mark_chain.find_string(),
+                .external_set_mark_chain = parse_chain(set_mark_chain),
                 .v4 = parse_family_conditions(conf["conditionsV4"], inet::Family::kIpv4),
                 .v6 = parse_family_conditions(conf["conditionsV6"], inet::Family::kIpv6),
                 .conflict_policy = ConflictPolicy::kError,

@@ -140,6 +140,11 @@ TEST_CASE("portmap refuses keys as the reference suite does", "[portmap]") {
   CHECK(refusal({{"backend", "nft"}}) == "unrecognized backend \"nft\"");
   CHECK(refusal({{"backend", nullptr}}) == "");
   CHECK(refusal({{"backend", "auto"}, {"externalSetMarkChain", "X"}}) == "");
+  CHECK(refusal({{"externalSetMarkChain", std::string(28, 'X')}}) == "");
+  for (const std::string& name : {std::string(), std::string(29, 'X')}) {
+    CHECK(refusal({{"externalSetMarkChain", name}}) ==
+          "no name of a chain: that has 1 to 28 bytes");
+  }
   CHECK(refusal({{"backend", "nftables"},
                  {"externalSetMarkChain", "X"},
                  {"conditionsV4", {"-s", "10.0.0.0/8"}},
