@@ -267,11 +267,11 @@ def try_one(trial):
 
 
 # {action: how many points are passed over for one that is tried}
-STRIDES = {"kill-all": 13, "kill-main": 41, "kill-child": 17, "term": 29,
-           **{f"errno={getattr(errno, name)}": 197 for name in ERRORS}}
-ALLOCATION_STRIDE = 601
-REFERENCE_STRIDES = {"kill-all": 59, "kill-main": 127,
-                     **{f"errno={getattr(errno, name)}": 997 for name in ("ENOBUFS", "EIO")}}
+STRIDES = {"kill-all": 29, "kill-main": 97, "kill-child": 43, "term": 61,
+           **{f"errno={getattr(errno, name)}": 397 for name in ERRORS}}
+ALLOCATION_STRIDE = 1201
+REFERENCE_STRIDES = {"kill-all": 127, "kill-main": 251,
+                     **{f"errno={getattr(errno, name)}": 1997 for name in ("ENOBUFS", "EIO")}}
 
 
 def whole_trials(arguments):
