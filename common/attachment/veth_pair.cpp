@@ -8,6 +8,7 @@
 #include "attachment/ipv6.h"
 #include "base/best_effort.h"
 #include "base/log.h"
+#include "netlink/link_deletion.h"
 #include "netlink/link_watch.h"
 #include "protocol/error.h"
 
@@ -100,7 +101,8 @@ std::optional<netlink::Link> find_host_end(netlink::Socket& host, const Owner& o
 
 bool delete_host_end_if_exists(netlink::Socket& host, const Owner& owner) {
   const std::optional<netlink::Link> link = find_host_end(host, owner);
-  return link && netlink::delete_link_if_exists(host, link->index);
+  if (link) netlink::delete_link_promptly(host, link->index);
+  return link.has_value();
 }
 
 bool delete_container_end_if_exists(netlink::Socket& host, const netns::Netns& container_netns,
@@ -134,7 +136,7 @@ void collect_host_ends(netlink::Socket& host, const std::string& network,
     if (!mark || mark->network != network_mark || valid_marks.contains(mark->attachment)) continue;
     collection.run(fmt::format("delete \"{}\"", link.name), [&] {
       log::info("deleting \"{}\" ({}), which is of no valid attachment", link.name, link.alias);
-      netlink::delete_link_if_exists(host, link.index);
+      netlink::delete_link_promptly(host, link.index);
     });
   }
   collection.finish();

@@ -3,10 +3,9 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/capability.h>
-#include <linux/close_range.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,10 +13,13 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include "base/deadline.h"
+#include "base/descriptors.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interruption.h"
@@ -39,13 +41,6 @@ Pipe make_pipe() {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw_errno("make a pipe");
   return {.read = UniqueFd(ends[0]), .write = UniqueFd(ends[1])};
-}
-
-void close_other_descriptors() {
-  if (::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) == 0) return;
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  for (rlim_t fd = 3; fd < limit.rlim_cur; ++fd) ::fcntl(static_cast<int>(fd), F_SETFD, FD_CLOEXEC);
 }
 
 void drop_inheritable_capabilities() {
@@ -70,30 +65,52 @@ struct Program {
   const char* path;
   char* const* arguments;
   char* const* environment;
+  int in;
+  int out;
+  int err;
+  int failure;  // takes the errno of exec, and closes by itself on success
+  pid_t parent;
 };
 
-// Runs in the child; reports the errno of exec through `failure`, which closes by itself on
-// success.
-[[noreturn]] void become(const Program& program, int in, int out, int err, int failure,
-                         pid_t parent) {
+// Runs in the child, which has our memory but a stack of its own until exec.
+int become(void* argument) {
+  const Program& program = *static_cast<const Program*>(argument);
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) ::_exit(127);
+  if (::getppid() != program.parent) ::_exit(127);
   reset_signals();
   // Onto high numbers first: the pipe ends themselves may be 0, 1 or 2.
-  const int high_in = ::fcntl(in, F_DUPFD_CLOEXEC, 10);
-  const int high_out = ::fcntl(out, F_DUPFD_CLOEXEC, 10);
-  const int high_err = ::fcntl(err, F_DUPFD_CLOEXEC, 10);
-  const int high_failure = ::fcntl(failure, F_DUPFD_CLOEXEC, 10);
+  const int high_in = ::fcntl(program.in, F_DUPFD_CLOEXEC, 10);
+  const int high_out = ::fcntl(program.out, F_DUPFD_CLOEXEC, 10);
+  const int high_err = ::fcntl(program.err, F_DUPFD_CLOEXEC, 10);
+  const int high_failure = ::fcntl(program.failure, F_DUPFD_CLOEXEC, 10);
   ::dup2(high_in, STDIN_FILENO);
   ::dup2(high_out, STDOUT_FILENO);
   ::dup2(high_err, STDERR_FILENO);
-  close_other_descriptors();
+  close_all_but(std::array{STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, high_failure});
   drop_inheritable_capabilities();
   ::execve(program.path, program.arguments, program.environment);
   const int error = errno;
   [[maybe_unused]] const ssize_t written = ::write(high_failure, &error, sizeof error);
   ::_exit(127);
+}
+
+// As fork(2) and become() in the child, without a copy of our memory: we stand still until its
+// exec.
+pid_t start(Program program) {
+  constexpr std::size_t kStackSize = 65536;
+  const auto stack = std::make_unique_for_overwrite<std::byte[]>(kStackSize);
+  // No handler of ours may run in the child.
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, &before);
+  const pid_t pid =
+      ::clone(become, stack.get() + kStackSize, CLONE_VM | CLONE_VFORK | SIGCHLD, &program);
+  const int error = errno;
+  ::sigprocmask(SIG_SETMASK, &before, nullptr);
+  errno = error;
+  return pid;
 }
 
 // The errno of the child's exec; 0 if it runs.
@@ -117,9 +134,6 @@ Outcome run_child(const std::string& path, const std::vector<std::string>& envir
   pointers.reserve(variables.size() + 1);
   for (std::string& variable : variables) pointers.push_back(variable.data());
   pointers.push_back(nullptr);
-  const Program program{
-      .path = path.c_str(), .arguments = arguments.data(), .environment = pointers.data()};
-
   const ChildEnded ended;
   const Deadline busy_until = Deadline::in(kTextBusyLimit);
   for (;;) {
@@ -127,14 +141,17 @@ Outcome run_child(const std::string& path, const std::vector<std::string>& envir
     Pipe out = make_pipe();
     Pipe err = make_pipe();
     Pipe failure = make_pipe();
-    const pid_t parent = ::getpid();
     // Later it could be the child's doing, or be meant for it.
     const bool interrupted = interruption::requested();
-    const pid_t pid = ::fork();
+    const pid_t pid = start({.path = path.c_str(),
+                             .arguments = arguments.data(),
+                             .environment = pointers.data(),
+                             .in = in.read.get(),
+                             .out = out.write.get(),
+                             .err = err.write.get(),
+                             .failure = failure.write.get(),
+                             .parent = ::getpid()});
     if (pid < 0) throw_errno(fmt::format("start {}", path));
-    if (pid == 0) {
-      become(program, in.read.get(), out.write.get(), err.write.get(), failure.write.get(), parent);
-    }
     ::setpgid(pid, pid);  // whoever is first, so that the group exists before it has to be killed
     in.read.reset();
     out.write.reset();

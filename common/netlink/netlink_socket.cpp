@@ -15,6 +15,7 @@
 #include <span>
 
 #include "base/deadline.h"
+#include "base/grace_period.h"
 #include "netlink/message.h"
 
 namespace cni::netlink {
@@ -71,14 +72,17 @@ KernelError::KernelError(int error_number, const std::string& attempt,
                       : fmt::format("{} ({})", errno_text(error_number), explanation)) {}
 
 void Socket::Close::operator()(nl_sock* socket) const {
+  if (protocol == Protocol::kNetfilter) grace_period::close_later(::nl_socket_get_fd(socket));
   ::nl_socket_free(socket);
 }
 
 Socket::Socket(std::unique_ptr<nl_sock, Close> socket)
-    : socket_(std::move(socket)), buffer_(kBufferSize) {}
+    : socket_(std::move(socket)),
+      buffer_(std::make_unique_for_overwrite<std::byte[]>(kBufferSize)),
+      buffer_size_(kBufferSize) {}
 
 Socket Socket::here(Protocol protocol) {
-  std::unique_ptr<nl_sock, Close> socket(::nl_socket_alloc());
+  std::unique_ptr<nl_sock, Close> socket(::nl_socket_alloc(), Close{.protocol = protocol});
   if (!socket) throw std::bad_alloc();
   // libnl would take the process ID, which is not unique where PID namespaces share a network.
   ::nl_socket_set_local_port(socket.get(), 0);
@@ -194,7 +198,7 @@ bool Socket::read_datagrams(const DatagramReader& take, const std::string& attem
   for (;;) {
     sockaddr_nl sender{};
     socklen_t sender_size = sizeof sender;
-    const ssize_t size = ::recvfrom(fd(), buffer_.data(), buffer_.size(), flags,
+    const ssize_t size = ::recvfrom(fd(), buffer_.get(), buffer_size_, flags,
                                     reinterpret_cast<sockaddr*>(&sender), &sender_size);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno == ENOBUFS) {
@@ -207,12 +211,13 @@ bool Socket::read_datagrams(const DatagramReader& take, const std::string& attem
     if (size < 0) throw KernelError(errno, attempt);
     const auto length = static_cast<std::size_t>(size);
     if (sender.nl_pid != 0) continue;  // not from the kernel
-    const bool is_whole = length <= buffer_.size();
-    const bool complete = take(std::span(buffer_).first(std::min(length, buffer_.size())));
+    const bool is_whole = length <= buffer_size_;
+    const bool complete = take(std::span(buffer_.get(), std::min(length, buffer_size_)));
     if (!is_whole) {
       lost = true;
       flags |= MSG_DONTWAIT;
-      buffer_.resize(length);
+      buffer_ = std::make_unique_for_overwrite<std::byte[]>(length);
+      buffer_size_ = length;
     }
     if (complete) return !lost;
   }

@@ -89,6 +89,7 @@ class Socket {
 
  private:
   struct Close {
+    Protocol protocol;
     void operator()(nl_sock* socket) const;
   };
 
@@ -101,7 +102,9 @@ class Socket {
   Reply exchange_once(Message& message, const std::string& attempt, const AnswerVisitor* visitor);
 
   std::unique_ptr<nl_sock, Close> socket_;
-  std::vector<std::byte> buffer_;
+  // Its pages are touched as far as they are needed only.
+  std::unique_ptr<std::byte[]> buffer_;
+  std::size_t buffer_size_;
   std::uint32_t sequence_ = 0;
 };
 

@@ -90,6 +90,9 @@ void put_element(Message& message, const Element& element) {
 Message& Batch::start(std::uint8_t message, const TableId& table, std::uint16_t flags) {
   static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 &&
                 NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1);
+  removes_ = removes_ || message == NFT_MSG_DELRULE || message == NFT_MSG_DELCHAIN ||
+             message == NFT_MSG_DELTABLE || message == NFT_MSG_DELSET ||
+             message == NFT_MSG_DELSETELEM;
   messages_.emplace_back(Message::Netfilter{.subsystem = NFNL_SUBSYS_NFTABLES,
                                             .message = message,
                                             .family = static_cast<std::uint8_t>(table.family),

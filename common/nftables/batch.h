@@ -41,6 +41,8 @@ class Batch {
 
   bool empty() const { return messages_.empty(); }
   std::size_t size() const { return messages_.size(); }
+  // Whether something is deleted.
+  bool removes() const { return removes_; }
 
  private:
   friend class Socket;
@@ -50,6 +52,7 @@ class Batch {
                     std::uint16_t flags);
 
   std::vector<netlink::Message> messages_;
+  bool removes_ = false;
   std::uint32_t last_set_ = 0;  // the kernel wants a number for every set of a batch
 };
 

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <functional>
 
+#include "base/grace_period.h"
 #include "netlink/reply.h"
 #include "nftables/encoding.h"
 #include "nftables/parse.h"
@@ -133,6 +134,7 @@ netlink::Outcome Socket::transact(const Batch& batch, const std::string& attempt
   }
   // Every message that is refused is answered, the first one first: there is room for that.
   if (said.lost) throw Busy(fmt::format("{}: the kernel's answer was lost", attempt));
+  if (batch.removes()) grace_period::rules_were_removed();
   return {};
 }
 

@@ -13,6 +13,7 @@
 #include "base/deadline.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/grace_period.h"
 #include "base/interruption.h"
 #include "base/log.h"
 #include "base/memory_reserve.h"
@@ -246,14 +247,17 @@ int run_plugin(const Plugin& plugin) {
   std::signal(SIGPIPE, SIG_IGN);
   interruption::listen();
   memory_reserve::hold();
+  grace_period::allow();
   const auto variable = [](const char* name) -> std::string {
     const char* value = std::getenv(name);
     return value == nullptr ? "" : value;
   };
-  return run_plugin(
+  const int status = run_plugin(
       plugin,
       Streams{
           .variable = variable, .in = STDIN_FILENO, .out = STDOUT_FILENO, .err = STDERR_FILENO});
+  grace_period::finish();
+  return status;
 }
 
 }  // namespace cni

@@ -101,7 +101,7 @@ bool has_living_member(pid_t group) {
 
 // Whether anyone of the group is alive who will not be gone in a moment.
 bool group_lives(pid_t group) {
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 200; ++round) {
     if (::kill(-group, 0) != 0 || !has_living_member(group)) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }

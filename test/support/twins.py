@@ -33,7 +33,22 @@ def isolate():
         os.execvpe(arguments[0], arguments, {**os.environ, "CNI_TEST_ISOLATED": "1"})
     # The first process of a process namespace, and unshare(1), are deaf to it otherwise.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
+    _go_on_below_an_init()
     mount_state()
+
+
+def _go_on_below_an_init():
+    """This script goes on in a child; until that ends, the first process of the process namespace
+    takes away what was left to it, as on every host."""
+    script = os.fork()
+    if script == 0:
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the script has been told as well
+    while True:
+        process, status = os.wait()
+        if process == script:
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(code if code >= 0 else 128 - code)
 
 
 def isolate_worker():
