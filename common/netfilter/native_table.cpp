@@ -78,6 +78,13 @@ std::string slot_of(const Owner& owner) {
   return sha512_hex(attachment_text(owner), kSlotDigits);
 }
 
+// Of an element with owner_mark(): the mark begins with it.
+std::optional<std::string> find_slot(const Element& element) {
+  const auto piece = nftables::find_user_data(element.user_data, kOwnerPiece);
+  if (!piece || piece->size() < kSlotDigits) return std::nullopt;
+  return std::string(text_of_bytes(*piece).substr(0, kSlotDigits));
+}
+
 Bytes record_key(const std::string& slot, std::uint32_t chunk) {
   return nftables::concatenation({nftables::padded_name(slot), nftables::host_order(chunk)});
 }
@@ -207,7 +214,7 @@ bool same_kind(const Set& one, const Set& other) {
          (one.data != Set::Data::kValue || one.data_length == other.data_length);
 }
 
-// What the kernel has of the chains and sets of one table.
+// What the kernel has of the sets of one table, and of the chains of a layout.
 struct Present {
   bool table = false;
   std::map<std::string, Set> sets;
@@ -215,13 +222,16 @@ struct Present {
   std::map<std::string, std::vector<std::string>> rule_digests;
 };
 
-Present look(nftables::Socket& socket, const nftables::TableId& id) {
+Present look(nftables::Socket& socket, const nftables::TableId& id, const Layout& layout) {
   Present present;
   present.table = socket.find_table(id).has_value();
   if (!present.table) return present;
   for (Set& set : socket.list_sets(id)) present.sets.emplace(set.name, set);
-  for (Chain& chain : socket.list_chains(id.family)) {
-    if (chain.table == id) present.chains.emplace(chain.name, chain);
+  // The kernel lists chains of all tables only, and others may have thousands.
+  for (const ChainContent& content : layout.chains) {
+    if (auto chain = socket.find_chain(id, content.chain.name)) {
+      present.chains.emplace(content.chain.name, std::move(*chain));
+    }
   }
   for (const Rule& rule : socket.list_rules(id)) {
     present.rule_digests[rule.chain].push_back(stored_digest(rule));
@@ -269,7 +279,7 @@ NativeTable::NativeTable(nftables::Socket& socket, nftables::TableId id)
     : socket_(socket), id_(std::move(id)), records_(record_set(id_)) {}
 
 void NativeTable::ensure(Batch& batch, const Layout& layout) {
-  const Present present = look(socket_, id_);
+  const Present present = look(socket_, id_, layout);
   if (!present.table) {
     batch.ensure_table({.id = id_, .user_data = nftables::table_comment(kTableComment)});
   }
@@ -309,7 +319,7 @@ void NativeTable::ensure(Batch& batch, const Layout& layout) {
 }
 
 std::vector<std::string> NativeTable::differences(const Layout& layout) {
-  const Present present = look(socket_, id_);
+  const Present present = look(socket_, id_, layout);
   const std::string table = id_.text();
   if (!present.table) return {fmt::format("the nf_tables table {} is missing", table)};
   std::vector<std::string> found;
@@ -395,6 +405,23 @@ std::vector<Record> NativeTable::list_records() {
   return records;
 }
 
+std::vector<Record> NativeTable::records_of(const std::vector<Element>& elements) {
+  std::set<std::string> slots;
+  for (const Element& element : elements) {
+    if (const auto slot = find_slot(element)) slots.insert(*slot);
+  }
+  std::vector<Record> records;
+  for (const std::string& slot : slots) {
+    if (auto record = read(slot).record) records.push_back(std::move(*record));
+  }
+  return records;
+}
+
+bool NativeTable::any_record(const std::function<bool(const Record&)>& condition) {
+  return std::ranges::any_of(records_of(socket_.some_elements(records_)), condition) ||
+         std::ranges::any_of(list_records(), condition);
+}
+
 void NativeTable::put_record(Batch& batch, const Record& record) {
   const Stored stored = read(slot_of(record.owner));
   if (stored.record == record) return;
@@ -425,7 +452,8 @@ void NativeTable::delete_shared_chain_unless_used(Batch& batch, const std::strin
 }
 
 void NativeTable::delete_if_unused() {
-  if (socket_.has_elements(records_)) return;
+  // A batch that is refused takes as long as ten others.
+  if (!socket_.find_table(id_) || !socket_.some_elements(records_).empty()) return;
   Batch batch;
   batch.delete_table(id_);
   socket_.try_commit(batch, fmt::format("delete the nf_tables table {}", id_.text()), {ENOENT});
@@ -444,6 +472,10 @@ Bytes owner_mark(const Owner& owner) {
   Bytes mark = nftables::element_comment(text);
   nftables::append_user_data(mark, kOwnerPiece, bytes_of_text(digest(attachment_text(owner))));
   return mark;
+}
+
+Bytes attachment_key(const Owner& owner) {
+  return nftables::padded_name(slot_of(owner));
 }
 
 bool is_owned_by(const Element& element, const Owner& owner) {

@@ -87,6 +87,10 @@ class NativeTable {
   // cannot be read counts as absent. Needs no lock.
   std::optional<Record> find_record(const Owner& owner);
   std::vector<Record> list_records();
+  // Those of the owners of these elements. Needs the lock.
+  std::vector<Record> records_of(const std::vector<nftables::Element>& elements);
+  // Whether `condition` holds for one of them. If it does for many of them, this reads few.
+  bool any_record(const std::function<bool(const Record&)>& condition);
   // In place of the one that the owner may have. Adds nothing if it has just that one.
   void put_record(nftables::Batch& batch, const Record& record);
   // Adds nothing if there is none.
@@ -125,6 +129,9 @@ class NativeTable {
 nftables::Bytes owner_mark(const Owner& owner);
 // By container and interface alone.
 bool is_owned_by(const nftables::Element& element, const Owner& owner);
+// A key of 16 bytes that is the attachment's own, by container and interface alone; nft(8) prints
+// one of type nftables::kTypeInterfaceName as text.
+nftables::Bytes attachment_key(const Owner& owner);
 // Of a mark by owner_mark: as people read it, "<network>/<container ID>/<interface>", perhaps cut.
 // Empty if there is none.
 std::string describe_owner(const nftables::Element& element);

@@ -68,9 +68,9 @@ class Socket {
   std::vector<Element> find_elements(const Set& set, std::span<const Bytes> keys);
   // Nothing if there is no such set. Throws Busy if the list keeps changing while it is read.
   std::vector<Element> list_elements(const Set& set);
-  // Whether there is at least one; reads no more than the first part of the list. The thread is in
-  // the namespace of this socket.
-  bool has_elements(const Set& set);
+  // The first part of the list: one at least, if there are any. The thread is in the namespace of
+  // this socket.
+  std::vector<Element> some_elements(const Set& set);
 
   // Whether a match or target of xtables can be used through nft_compat. May load its module.
   bool supports_xt_match(Family family, const std::string& name, std::uint32_t revision);

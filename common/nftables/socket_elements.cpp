@@ -101,7 +101,7 @@ std::vector<Element> Socket::list_elements(const Set& set) {
   throw Busy(fmt::format("{}: the list changed while it was read", attempt));
 }
 
-bool Socket::has_elements(const Set& set) {
+std::vector<Element> Socket::some_elements(const Set& set) {
   // A dump that is not read to its end keeps its socket busy.
   netlink::Socket own = netlink::Socket::here(netlink::Protocol::kNetfilter);
   Message message = element_question(set, NLM_F_DUMP);
@@ -122,7 +122,7 @@ bool Socket::has_elements(const Set& set) {
   require_answered(said.ends, attempt);
   std::vector<Element> elements;
   for (const Answer& answer : said.answers) parse_elements(answer, elements);
-  return !elements.empty();
+  return elements;
 }
 
 }  // namespace cni::nftables

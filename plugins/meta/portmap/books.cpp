@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "claims.h"
+#include "foreign_chains.h"
 #include "localnet.h"
 #include "native_layout.h"
 
@@ -23,6 +24,21 @@ Books::Books(Use use) : socket_(nftables::Socket::find()) {
 
 std::vector<Holding> Books::list(Family family) {
   return socket_ ? of(family).list() : std::vector<Holding>();
+}
+
+std::vector<Holding> Books::list_concerned(Family family,
+                                           const std::vector<netfilter::Owner>& owners,
+                                           const std::vector<Run>& runs) {
+  return socket_ ? of(family).list_concerned(owners, runs) : std::vector<Holding>();
+}
+
+bool Books::any(Family family, const std::function<bool(const Holding&)>& condition) {
+  return socket_ && of(family).any(condition);
+}
+
+const std::vector<std::unique_ptr<xtables::Store>>& Books::stores() {
+  if (!stores_) stores_ = stores_with_hostports(socket_);
+  return *stores_;
 }
 
 void Books::commit(const std::vector<FamilyPlan>& plans, const std::string& attempt,

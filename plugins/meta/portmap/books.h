@@ -1,6 +1,8 @@
 // The books: which attachment has which ports, of both families, under the lock of writers.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,10 +11,11 @@
 #include "native_hostports.h"
 #include "nftables/nftables_socket.h"
 #include "state/file_lock.h"
+#include "xtables/table.h"
 
 namespace cni::portmap {
 
-// What one family of the host has, as it was and as it is to be.
+// What is written down of one family that a call has to do with, as it was and as it is to be.
 struct FamilyPlan {
   inet::Family family;
   std::vector<Holding> before;
@@ -32,7 +35,15 @@ class Books {
   // Only if there is a socket.
   NativeHostports of(inet::Family family) { return {*socket_, family}; }
 
+  // As in NativeHostports.
   std::vector<Holding> list(inet::Family family);
+  std::vector<Holding> list_concerned(inet::Family family,
+                                      const std::vector<netfilter::Owner>& owners,
+                                      const std::vector<Run>& runs);
+  bool any(inet::Family family, const std::function<bool(const Holding&)>& condition);
+
+  // Those of xtables rules in which there were host ports when they were first asked for.
+  const std::vector<std::unique_ptr<xtables::Store>>& stores();
 
   // One transaction for both families. What `owner` has is repaired, too, if it is given. A kernel
   // may have nf_tables, but not for IP: then there is no socket any more, unless a rule was meant
@@ -46,6 +57,7 @@ class Books {
 
   std::optional<nftables::Socket> socket_;
   std::optional<state::FileLock> lock_;
+  std::optional<std::vector<std::unique_ptr<xtables::Store>>> stores_;
 };
 
 }  // namespace cni::portmap

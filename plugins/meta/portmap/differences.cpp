@@ -107,7 +107,9 @@ std::vector<std::string> differences(const Request& request, const Config& confi
     if (!config.address(family)) continue;
     Holding wanted = wanted_holding(request, config, StoreChoice::kNative, family);
     if (wanted.runs.empty()) continue;
-    const auto all = socket ? NativeHostports(*socket, family).list() : std::vector<Holding>();
+    const auto all =
+        socket ? NativeHostports(*socket, family).list_concerned({wanted.owner}, wanted.runs)
+               : std::vector<Holding>();
     std::optional<StoreChoice> store;
     if (const Holding* present = find_holding(all, wanted.owner)) {
       compare_holding(wanted, *present, all, found);

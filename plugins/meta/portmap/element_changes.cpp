@@ -13,24 +13,6 @@ using nftables::Bytes;
 using nftables::Element;
 using nftables::Set;
 
-// Both are of an interval set of keys with several fields: in every field, of 4 bytes or more in
-// network order, the intervals meet. Fields are compared together, byte by byte from the left, only
-// if they are one; so this looks at each.
-bool meet(const Set& set, const Element& one, const Element& other) {
-  std::size_t at = 0;
-  for (const std::uint32_t length : set.field_lengths) {
-    const auto field = [&](const Bytes& key) { return std::span(key).subspan(at, length); };
-    const auto less = [](std::span<const std::byte> left, std::span<const std::byte> right) {
-      return std::ranges::lexicographical_compare(left, right);
-    };
-    if (less(field(one.key_end), field(other.key)) || less(field(other.key_end), field(one.key))) {
-      return false;
-    }
-    at += (std::size_t{length} + 3) / 4 * 4;
-  }
-  return true;
-}
-
 // Those of `wanted` that are not there yet, marked; what is there as it should be goes out of
 // `present`.
 std::vector<Element> take_missing(const std::vector<Element>& wanted, const netfilter::Owner& owner,
@@ -67,6 +49,24 @@ bool same_effect(const Element& one, const Element& other) {
          one.verdict == other.verdict;
 }
 
+bool meet(const Set& set, const Element& one, const Element& other) {
+  const auto end = [](const Element& element) -> const Bytes& {
+    return element.key_end.empty() ? element.key : element.key_end;
+  };
+  std::size_t at = 0;
+  for (const std::uint32_t length : set.field_lengths) {
+    const auto field = [&](const Bytes& key) { return std::span(key).subspan(at, length); };
+    const auto less = [](std::span<const std::byte> left, std::span<const std::byte> right) {
+      return std::ranges::lexicographical_compare(left, right);
+    };
+    if (less(field(end(one)), field(other.key)) || less(field(end(other)), field(one.key))) {
+      return false;
+    }
+    at += (std::size_t{length} + 3) / 4 * 4;
+  }
+  return true;
+}
+
 std::vector<Bytes> keys_of(const std::vector<Element>& elements) {
   std::vector<Bytes> keys;
   for (const Element& element : elements) keys.push_back(element.key);
@@ -75,8 +75,8 @@ std::vector<Bytes> keys_of(const std::vector<Element>& elements) {
 
 void ElementChanges::plan(const Change& change) {
   const auto& [before, after] = change;
-  const auto old = is_native(before) ? elements_of(*before) : std::vector<SetElements>();
-  const auto now = is_native(after) ? elements_of(*after) : std::vector<SetElements>();
+  const auto old = before ? elements_of(*before) : std::vector<SetElements>();
+  const auto now = after ? elements_of(*after) : std::vector<SetElements>();
   const auto& either = now.empty() ? old : now;
   sets_.resize(std::max(sets_.size(), either.size()));
   for (std::size_t at = 0; at < either.size(); ++at) {
@@ -104,6 +104,7 @@ void ElementChanges::plan(const Change& change) {
 
 std::vector<Element> ElementChanges::find_in_the_way(const Set& set,
                                                      const std::vector<Element>& wanted) {
+  if (wanted.empty()) return {};
   if (!set.interval) return socket_.find_elements(set, keys_of(wanted));
   std::vector<Element> there = socket_.list_elements(set);
   std::erase_if(there, [&](const Element& element) {

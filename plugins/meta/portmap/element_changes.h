@@ -18,6 +18,11 @@ bool is_native(const std::optional<Holding>& holding);
 // Whatever their marks say.
 bool same_effect(const nftables::Element& one, const nftables::Element& other);
 
+// Elements of a set whose keys have several fields, each in network order: in every field their
+// intervals meet. Fields are compared together, byte by byte from the left, only if they are one,
+// so this looks at each.
+bool meet(const nftables::Set& set, const nftables::Element& one, const nftables::Element& other);
+
 std::vector<nftables::Bytes> keys_of(const std::vector<nftables::Element>& elements);
 
 class ElementChanges {

@@ -79,7 +79,7 @@ void ForeignClaims::look_at_tables(Books& books, Family family, const PortIndex&
 void ForeignClaims::look_at_chains(Books& books, const FamilyPlan& plan, const Holding& wanted,
                                    const PortIndex& index) {
   const std::string own_chain = container_chain(owner_.network, owner_.container_id);
-  for (const auto& store : stores_with_hostports(books.socket())) {
+  for (const auto& store : books.stores()) {
     const StoreChoice choice = choice_of(*store);
     for (const ChainHolder& holder : foreign_chains(*store, plan.family, plan.before)) {
       if (holder.chain == own_chain || holder.container_id == owner_.container_id) continue;

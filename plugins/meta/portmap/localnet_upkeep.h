@@ -9,8 +9,8 @@
 
 namespace cni::portmap {
 
-// What an attachment has to write down that needs it on `interface`, beside `others`.
-Localnet plan_localnet(const std::string& interface, const std::vector<Holding>& others);
+// What an attachment has to write down that needs it on `interface`.
+Localnet plan_localnet(const std::string& interface, Books& books);
 
 // Turns it off where nobody needs it any more.
 void settle_localnet(const FamilyPlan& v4, Books& books);

@@ -46,10 +46,23 @@ Frame frame_of(inet::Family family, const std::vector<Holding>& holdings) {
   } else if (guard) {
     frame.layout = guard_layout();
   }
+  frame.layout.sets.push_back(unmapped_set(family));
   for (const Holding& one : holdings) {
     if (is_native(one)) add_shared_chains(frame, one);
   }
   return frame;
+}
+
+std::vector<Element> find_competing(nftables::Socket& socket, const Competition& competition) {
+  const nftables::Set& set = competition.set;
+  if (competition.keys) return socket.find_elements(set, *competition.keys);
+  std::vector<Element> there = socket.list_elements(set);
+  std::erase_if(there, [&](const Element& element) {
+    return std::ranges::none_of(competition.intervals, [&](const Element& interval) {
+      return meet(set, interval, element);
+    });
+  });
+  return there;
 }
 
 bool has_exactly(std::vector<Element> there, std::vector<Element> wanted) {
@@ -73,9 +86,36 @@ std::vector<Holding> NativeHostports::list() {
   return holdings;
 }
 
-std::optional<Holding> NativeHostports::find(const netfilter::Owner& owner) {
-  const auto record = table_.find_record(owner);
-  return record ? parse_holding(*record) : std::nullopt;
+std::vector<Holding> NativeHostports::list_concerned(const std::vector<netfilter::Owner>& owners,
+                                                     std::vector<Run> runs) {
+  std::vector<Holding> found;
+  const auto add = [&](const netfilter::Record& record) {
+    auto holding = parse_holding(record);
+    if (!holding || find_holding(found, holding->owner) != nullptr) return;
+    found.push_back(std::move(*holding));
+  };
+  for (const netfilter::Owner& owner : owners) {
+    if (const auto record = table_.find_record(owner)) add(*record);
+  }
+  for (const auto& record : table_.records_of(socket_.list_elements(unmapped_set(family_)))) {
+    add(record);
+  }
+  // Who waits gets his ports when nobody has them any more.
+  for (const Holding& one : found) {
+    runs.insert(runs.end(), one.waiting.begin(), one.waiting.end());
+  }
+  if (runs.empty()) return found;
+  for (const Competition& one : competition(family_, runs)) {
+    for (const auto& record : table_.records_of(find_competing(socket_, one))) add(record);
+  }
+  return found;
+}
+
+bool NativeHostports::any(const std::function<bool(const Holding&)>& condition) {
+  return table_.any_record([&](const netfilter::Record& record) {
+    const auto holding = parse_holding(record);
+    return holding && condition(*holding);
+  });
 }
 
 void NativeHostports::apply(nftables::Batch& batch, const std::vector<Change>& changes) {

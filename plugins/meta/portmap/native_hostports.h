@@ -2,6 +2,7 @@
 // the elements of those whose rules are here too.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,7 +22,12 @@ class NativeHostports {
   NativeHostports(nftables::Socket& socket, inet::Family family);
 
   std::vector<Holding> list();
-  std::optional<Holding> find(const netfilter::Owner& owner);
+  // Of these attachments, of those that have a port of `runs` or wait for one, and of all that have
+  // to do with these in turn. Reads as much as there is of that, not of the table.
+  std::vector<Holding> list_concerned(const std::vector<netfilter::Owner>& owners,
+                                      std::vector<Run> runs);
+  // Whether `condition` holds for one of them. Reads few if it does for many.
+  bool any(const std::function<bool(const Holding&)>& condition);
 
   // Adds to `batch` all that makes "before" into "after". Under lock_native_tables(), as `list` was
   // read. Elements are taken out for those they belong to; one that belongs to nobody who is

@@ -14,6 +14,7 @@ namespace expr = nftables::expr;
 using inet::Family;
 using netfilter::ChainContent;
 using nftables::Bytes;
+using nftables::Element;
 using nftables::Expression;
 using nftables::Set;
 using nftables::Verdict;
@@ -82,6 +83,9 @@ Set to_chain(Set set) {
 struct Sets {
   Set ip_gates, gates, range_gates, ip_ports, ports, ranges, sources_of;
 };
+
+// Asking for more is slower than reading all.
+constexpr std::size_t kMostKeys = 1024;
 
 Sets sets_of(Family family) {
   Set sources_of{.table = hostports_table(family),
@@ -250,6 +254,13 @@ Bytes address_key(const inet::Address& address, const Run& run, std::uint16_t po
                                   nftables::network_order(port)});
 }
 
+// From the first to the last address, and from the first to the last port.
+Element range_of(Family family, const Run& run) {
+  const inet::Network all = inet::default_network(family);
+  return {.key = address_key(run.host_ip.value_or(all.first()), run, run.host_port),
+          .key_end = address_key(run.host_ip.value_or(all.last()), run, run.last_port())};
+}
+
 // A stretch of ports can be one element if they stay as they are. One for a certain address is
 // looked at after the single ports of any address, so it must not compete with these.
 bool is_range(const Run& run, const std::vector<Run>& all) {
@@ -315,25 +326,62 @@ std::vector<SharedChain> shared_chains(const Holding& holding) {
   return chains;
 }
 
+Set unmapped_set(Family family) {
+  return {.table = hostports_table(family),
+          .name = "unmapped",
+          .key_length = 16,
+          .key_type = nftables::kTypeInterfaceName};
+}
+
+std::vector<Competition> competition(Family family, const std::vector<Run>& runs) {
+  const Sets sets = sets_of(family);
+  Competition ports{sets.ports, std::vector<Bytes>(), {}};
+  Competition ip_ports{sets.ip_ports, std::vector<Bytes>(), {}};
+  Competition ranges{sets.ranges, std::nullopt, {}};
+  std::size_t count = 0;
+  for (const Run& run : runs) {
+    ranges.intervals.push_back(range_of(family, run));
+    ports.intervals.push_back(
+        {.key = port_key(run, run.host_port), .key_end = port_key(run, run.last_port())});
+    count += run.count;
+    if (count > kMostKeys) ports.keys.reset();
+    if (count > kMostKeys || !run.host_ip) ip_ports.keys.reset();
+    for (std::uint32_t port = run.host_port; port <= run.last_port(); ++port) {
+      const auto number = static_cast<std::uint16_t>(port);
+      if (ports.keys) ports.keys->push_back(port_key(run, number));
+      if (ip_ports.keys) ip_ports.keys->push_back(address_key(*run.host_ip, run, number));
+    }
+  }
+  ip_ports.intervals = ranges.intervals;
+  return {ports, ip_ports, ranges};
+}
+
 std::vector<SetElements> elements_of(const Holding& holding) {
   const Family family = holding.family();
   const Sets sets = sets_of(family);
   SetElements ip_gates{sets.ip_gates, {}}, gates{sets.gates, {}}, range_gates{sets.range_gates, {}},
       ip_ports{sets.ip_ports, {}}, ports{sets.ports, {}}, ranges{sets.ranges, {}},
-      sources_of{sets.sources_of, {}};
+      sources_of{sets.sources_of, {}}, unmapped{unmapped_set(family), {}};
+  const bool native = holding.store == netfilter::StoreChoice::kNative;
+  if (!native || holding.ended || !holding.waiting.empty()) {
+    unmapped.elements.push_back({.key = netfilter::attachment_key(holding.owner)});
+  }
+  const std::vector<Run> runs = native ? holding.runs : std::vector<Run>();
   const Bytes container = nftables::bytes_of(holding.address.address);
 
-  for (const Run& run : holding.runs) {
+  for (const Run& run : runs) {
     const auto gate = run.gate
                           ? std::optional(Verdict{.kind = Verdict::Kind::kJump,
                                                   .chain = gate_name(holding.gates[*run.gate])})
                           : std::nullopt;
-    if (is_range(run, holding.runs)) {
-      const inet::Network all = inet::default_network(family);
-      const Bytes first = address_key(run.host_ip.value_or(all.first()), run, run.host_port);
-      const Bytes last = address_key(run.host_ip.value_or(all.last()), run, run.last_port());
-      ranges.elements.push_back({.key = first, .key_end = last, .value = container});
-      if (gate) range_gates.elements.push_back({.key = first, .key_end = last, .verdict = gate});
+    if (is_range(run, runs)) {
+      Element range = range_of(family, run);
+      if (gate) {
+        range_gates.elements.push_back(
+            {.key = range.key, .key_end = range.key_end, .verdict = gate});
+      }
+      range.value = container;
+      ranges.elements.push_back(std::move(range));
       continue;
     }
     for (std::uint32_t offset = 0; offset < run.count; ++offset) {
@@ -346,12 +394,12 @@ std::vector<SetElements> elements_of(const Holding& holding) {
       if (gate) (run.host_ip ? ip_gates : gates).elements.push_back({.key = key, .verdict = gate});
     }
   }
-  if (holding.masquerade != Masquerade::kNone) {
+  if (native && holding.masquerade != Masquerade::kNone) {
     sources_of.elements.push_back(
         {.key = container,
          .verdict = Verdict{.kind = Verdict::Kind::kJump, .chain = masquerade_name(holding)}});
   }
-  return {ip_gates, gates, range_gates, ip_ports, ports, ranges, sources_of};
+  return {ip_gates, gates, range_gates, ip_ports, ports, ranges, sources_of, unmapped};
 }
 
 }  // namespace cni::portmap

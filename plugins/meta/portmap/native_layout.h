@@ -10,9 +10,11 @@
 //                    accept (not meant) / drop (not let in) / return
 //   postrouting -- came through hostports --> sources_of: the container's address
 //     near-..., everybody   masquerade, shared by all containers of a network
+//   unmapped     of whom the above does not tell all; no rule looks here
 //   guard        drops what comes from elsewhere and is sent to 127.0.0.0/8
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +43,20 @@ struct SharedChain {
   const std::string& name() const { return content.chain.name; }
 };
 std::vector<SharedChain> shared_chains(const Holding& holding);
+
+// Attachments whose elements do not tell all that others have to know of them: that they wait for
+// ports, or have their rules in another store.
+nftables::Set unmapped_set(inet::Family family);
+
+// The elements of one set by which somebody has a port of `runs`.
+struct Competition {
+  nftables::Set set;
+  // What to ask for; nothing if it is better to read all there are.
+  std::optional<std::vector<nftables::Bytes>> keys;
+  // Elements of an interval set, one of which an element of the set must meet.
+  std::vector<nftables::Element> intervals;
+};
+std::vector<Competition> competition(inet::Family family, const std::vector<Run>& runs);
 
 // Elements of one attachment, without the mark of the owner.
 struct SetElements {

@@ -84,7 +84,8 @@ void del(const Request& request) {
   const netfilter::Owner owner{
       .network = request.conf.name(), .container_id = container_id, .ifname = ifname};
   BestEffort cleanup;
-  withdraw({.holding = [&](const Holding& one) { return same_attachment(one.owner, owner); },
+  withdraw({.attachment = owner,
+            .holding = [&](const Holding& one) { return same_attachment(one.owner, owner); },
             .chain = [&](const ChainHolder& one) { return is_chain_of(one, request, v4, v6); },
             .reference_id = container_id,
             .reference_v4 = v4,

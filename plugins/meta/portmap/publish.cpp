@@ -35,7 +35,7 @@ struct Trail {
 void add_own_elsewhere(ChainEdits& edits, Books& books, const std::vector<FamilyPlan>& plans,
                        const netfilter::Owner& owner, StoreChoice store) {
   const std::string chain = container_chain(owner.network, owner.container_id);
-  for (const auto& other : stores_with_hostports(books.socket())) {
+  for (const auto& other : books.stores()) {
     const StoreChoice choice = choice_of(*other);
     if (choice == store) continue;
     for (const Family family : kFamilies) {
@@ -67,7 +67,17 @@ void take_back(const std::vector<FamilyPlan>& plans, const Trail& trail,
                const netfilter::Owner& owner) {
   Books books(Books::Use::kChange);
   std::vector<FamilyPlan> back;
-  for (const FamilyPlan& plan : plans) back.push_back(way_back(plan, books.list(plan.family)));
+  for (const FamilyPlan& plan : plans) {
+    std::vector<netfilter::Owner> owners;
+    std::vector<Run> runs;
+    for (const auto* holdings : {&plan.before, &plan.after}) {
+      for (const Holding& one : *holdings) {
+        owners.push_back(one.owner);
+        runs.insert(runs.end(), one.runs.begin(), one.runs.end());
+      }
+    }
+    back.push_back(way_back(plan, books.list_concerned(plan.family, owners, runs)));
+  }
   ChainEdits edits;
   edits.add_way_back(trail.chains, back, owner);
   edits.apply();
@@ -102,9 +112,11 @@ void publish(const Request& request, const Config& config, StoreChoice store, Un
     ForeignClaims foreign(config, liveness, owner);
     const auto is_alive = [&](const Holding& other) { return liveness.is_alive(other); };
     for (const Family family : kFamilies) {
-      FamilyPlan plan{.family = family, .before = books.list(family), .after = {}};
       const auto one = std::ranges::find_if(
           wanted, [&](const Holding& holding) { return holding.family() == family; });
+      const auto runs = one == wanted.end() ? std::vector<Run>() : one->runs;
+      FamilyPlan plan{
+          .family = family, .before = books.list_concerned(family, {owner}, runs), .after = {}};
       // An attachment without a port in this family needs nothing here.
       if (one == wanted.end() || one->runs.empty()) {
         plan.after = without(plan.before, [&](const Holding& holding) {
@@ -113,7 +125,7 @@ void publish(const Request& request, const Config& config, StoreChoice store, Un
       } else {
         if (family == Family::kIpv4 && config.snat) {
           if (const auto interface = find_interface_to(one->address.address)) {
-            one->localnet = plan_localnet(*interface, plan.before);
+            one->localnet = plan_localnet(*interface, books);
           }
         }
         foreign.look(books, plan, *one);

@@ -29,7 +29,11 @@ class Withdrawal {
   void read() {
     books_.emplace(Books::Use::kLook);
     for (const Family family : kFamilies) {
-      FamilyPlan plan{.family = family, .before = books_->list(family), .after = {}};
+      FamilyPlan plan{.family = family,
+                      .before = selection_.attachment
+                                    ? books_->list_concerned(family, {*selection_.attachment}, {})
+                                    : books_->list(family),
+                      .after = {}};
       plan.after = without(plan.before, selection_.holding);
       for (const Holding& one : plan.before) {
         if (!selection_.holding(one)) continue;
@@ -43,7 +47,7 @@ class Withdrawal {
     ChainEdits edits;
     edits.add_losses(plans_);
     edits.apply();
-    for (const auto& store : stores_with_hostports(books_->socket())) {
+    for (const auto& store : books_->stores()) {
       for (const FamilyPlan& plan : plans_) remove_foreign_chains(*store, plan);
     }
   }

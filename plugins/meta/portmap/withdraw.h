@@ -13,6 +13,8 @@ namespace cni::portmap {
 
 // Which attachments are meant.
 struct Selection {
+  // Of the only one that `holding` can hold for; nothing if there may be more.
+  std::optional<netfilter::Owner> attachment = {};
   std::function<bool(const Holding&)> holding;
   // Of those that nothing is written down about.
   std::function<bool(const ChainHolder&)> chain;

@@ -77,7 +77,10 @@ void read_own(Socket& socket) {
 void read_hostports(Socket& socket) {
   portmap::NativeHostports hostports(socket, inet::Family::kIpv4);
   for (const portmap::Holding& holding : hostports.list()) hostports.differences(holding);
-  hostports.find(kOwner);
+  hostports.list_concerned(
+      {kOwner},
+      {portmap::Run{.protocol = portmap::Protocol::kTcp, .host_port = 80, .container_port = 80}});
+  hostports.any([](const portmap::Holding& one) { return one.ended; });
 }
 
 void ask(std::uint8_t question) {
