@@ -99,6 +99,15 @@ std::optional<Place> find_place() {
   ::_exit(0);
 }
 
+// Whether a child of anybody lives.
+bool somebody_waits() {
+  const UniqueFd file(::open(kFile, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  struct flock lock{};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;  // from the start to the end, whatever that is
+  return file && ::fcntl(file.get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 void forget_kept() {
   for (const int fd : kept) ::close(fd);
   kept.clear();
@@ -141,7 +150,7 @@ void rules_were_removed() {
 }
 
 void close_later(int netfilter_socket) {
-  if (!allowed || !rules_removed) return;
+  if (!allowed) return;
   const int duplicate = ::fcntl(netfilter_socket, F_DUPFD_CLOEXEC, 0);
   if (duplicate < 0) return;
   try {
@@ -152,7 +161,7 @@ void close_later(int netfilter_socket) {
 }
 
 void finish() {
-  if (kept.empty()) return;
+  if (kept.empty() || (!rules_removed && !somebody_waits())) return;
   leave(-1, [] { ::poll(nullptr, 0, kRulesMs); });
 }
 

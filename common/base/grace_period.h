@@ -26,14 +26,15 @@ void allow();
 // Nothing if there is no child: not allowed, too many, nobody to take them away.
 std::optional<pid_t> leave(int needed, const std::function<void()>& work);
 
-// Rules were removed: for a while nf_tables lets everybody wait who closes a socket of netfilter
-// (nft_rcv_nl_event() in net/netfilter/nf_tables_api.c), and others with them.
+// This process has removed rules: for a while nf_tables lets everybody wait who closes a socket of
+// netfilter (nft_rcv_nl_event() in net/netfilter/nf_tables_api.c), and others with them.
 void rules_were_removed();
 
-// To be called before such a socket is closed. If it would have to wait, a duplicate stays open.
+// To be called before such a socket is closed: a duplicate stays open until finish().
 void close_later(int netfilter_socket);
 
-// At the end: gives what close_later() has kept to a child, if there is any.
+// At the end. If rules were removed, or others wait for something at this moment, a child closes
+// what close_later() has kept.
 void finish();
 
 }  // namespace cni::grace_period
