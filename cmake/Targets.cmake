@@ -8,7 +8,10 @@ set(THREADS_PREFER_PTHREAD_FLAG ON)
 add_library(cni_flags INTERFACE)
 target_compile_features(cni_flags INTERFACE cxx_std_23)
 target_include_directories(cni_flags INTERFACE "${PROJECT_SOURCE_DIR}/common")
-target_compile_definitions(cni_flags INTERFACE CNI_BUILD_VERSION="v${PROJECT_VERSION}")
+# Without a separator of its own fmt asks the locale, which brings all of these into the program and
+# has them made at its start.
+target_compile_definitions(cni_flags INTERFACE CNI_BUILD_VERSION="v${PROJECT_VERSION}"
+  "FMT_STATIC_THOUSANDS_SEPARATOR=','")
 target_compile_options(cni_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wconversion -Wshadow -ffunction-sections -fdata-sections
   $<$<BOOL:${CNI_WERROR}>:-Werror>)

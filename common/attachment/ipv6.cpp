@@ -15,14 +15,15 @@ namespace cni::attachment {
 
 void enable_ipv6(const std::string& link) {
   const std::string sysctl = fmt::format("net/ipv6/conf/{}/disable_ipv6", link);
-  if (!netns::find_sysctl(sysctl)) {
+  const auto value = netns::find_sysctl(sysctl);
+  if (!value) {
     throw Error(Code::kInternal,
                 fmt::format("cannot use IPv6 addresses on \"{}\": this kernel runs without IPv6 "
                             "(there is no sysctl {}; see the boot parameter ipv6.disable)",
                             link, sysctl));
   }
   try {
-    netns::ensure_sysctl(sysctl, "0");
+    if (*value != "0") netns::set_sysctl(sysctl, "0");
   } catch (const SystemError& error) {
     throw Error(Code::kInternal,
                 fmt::format("cannot use IPv6 addresses on \"{}\", where IPv6 is off: {}", link,
@@ -32,7 +33,8 @@ void enable_ipv6(const std::string& link) {
 
 void refuse_router_advertisements(const std::string& link) {
   const std::string sysctl = fmt::format("net/ipv6/conf/{}/accept_ra", link);
-  if (netns::find_sysctl(sysctl)) netns::ensure_sysctl(sysctl, "0");
+  const auto value = netns::find_sysctl(sysctl);
+  if (value && *value != "0") netns::set_sysctl(sysctl, "0");
 }
 
 void wait_until_answering(netlink::Socket& socket, const netlink::Link& link,
