@@ -20,7 +20,7 @@ namespace cni::grace_period {
 namespace {
 
 constexpr const char* kDirectory = "/run/cni/plumb";
-constexpr const char* kFile = "/run/cni/plumb/grace-period";
+constexpr const char* kFile = "/run/cni/plumb/grace-period.lock";
 constexpr mode_t kDirectoryMode = 0755;
 constexpr mode_t kFileMode = 0640;
 constexpr std::size_t kMostChildren = 64;

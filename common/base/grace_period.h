@@ -8,7 +8,7 @@
 // soon as the kernel is done, and process 1 (or a PR_SET_CHILD_SUBREAPER) takes it away then. No
 // more than 64 of them live on a host at once. Where the last one was never taken away, as in
 // containers whose process 1 does not care, no more are made. What they know of each other stands
-// in /run/cni/plumb/grace-period.
+// in /run/cni/plumb/grace-period.lock.
 #pragma once
 
 #include <sys/types.h>

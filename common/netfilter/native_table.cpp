@@ -78,11 +78,16 @@ std::string slot_of(const Owner& owner) {
   return sha512_hex(attachment_text(owner), kSlotDigits);
 }
 
-// Of an element with owner_mark(): the mark begins with it.
-std::optional<std::string> find_slot(const Element& element) {
-  const auto piece = nftables::find_user_data(element.user_data, kOwnerPiece);
-  if (!piece || piece->size() < kSlotDigits) return std::nullopt;
-  return std::string(text_of_bytes(*piece).substr(0, kSlotDigits));
+// Of the owners of elements with owner_mark(): the mark begins with the slot.
+std::set<std::string> slots_of(const std::vector<Element>& elements) {
+  std::set<std::string> slots;
+  for (const Element& element : elements) {
+    const auto piece = nftables::find_user_data(element.user_data, kOwnerPiece);
+    if (piece && piece->size() >= kSlotDigits) {
+      slots.emplace(text_of_bytes(*piece).substr(0, kSlotDigits));
+    }
+  }
+  return slots;
 }
 
 Bytes record_key(const std::string& slot, std::uint32_t chunk) {
@@ -406,20 +411,19 @@ std::vector<Record> NativeTable::list_records() {
 }
 
 std::vector<Record> NativeTable::records_of(const std::vector<Element>& elements) {
-  std::set<std::string> slots;
-  for (const Element& element : elements) {
-    if (const auto slot = find_slot(element)) slots.insert(*slot);
-  }
   std::vector<Record> records;
-  for (const std::string& slot : slots) {
+  for (const std::string& slot : slots_of(elements)) {
     if (auto record = read(slot).record) records.push_back(std::move(*record));
   }
   return records;
 }
 
 bool NativeTable::any_record(const std::function<bool(const Record&)>& condition) {
-  return std::ranges::any_of(records_of(socket_.some_elements(records_)), condition) ||
-         std::ranges::any_of(list_records(), condition);
+  for (const std::string& slot : slots_of(socket_.some_elements(records_))) {
+    const auto record = read(slot).record;
+    if (record && condition(*record)) return true;
+  }
+  return std::ranges::any_of(list_records(), condition);
 }
 
 void NativeTable::put_record(Batch& batch, const Record& record) {

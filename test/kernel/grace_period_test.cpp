@@ -32,7 +32,7 @@ using test::in_child;
 namespace {
 
 constexpr std::size_t kMost = 64;
-constexpr const char* kFile = "/run/cni/plumb/grace-period";
+constexpr const char* kFile = "/run/cni/plumb/grace-period.lock";
 
 struct Pipe {
   UniqueFd read;

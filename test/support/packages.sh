@@ -14,6 +14,8 @@ test_packages=(
   # the tests themselves, and the tools they look at the kernel with
   catch2 iproute2 iputils-ping nftables iptables procps strace tcpdump python3
   python3-jsonschema
+  # what the plugins cost
+  valgrind
   # lint and coverage
   clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev llvm-19 gcovr
   # a kernel with everything

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""Guards what every verb costs, by figures that do not depend on how fast a machine is: system
+calls, programs started, messages to netlink, instructions (valgrind(1), callgrind).
+
+  guard_test.py BIN [--write]      BIN has the plugins, built to be released
+
+A figure may be 10 % above or below that in guard.json. What has become cheaper fails too: --write
+writes the file anew, to be committed with the change. Prints "guard: N passed, N failed,
+0 skipped"; exits with 1 after a failure.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import sys
+
+from lab import Chain, Host, Lab
+import twins
+
+COMMITTED = pathlib.Path(__file__).with_name("guard.json")
+TOLERANCE = 0.1
+CHAINS = (Chain("bridge"), Chain("bridge + portmap", "nftables"),
+          Chain("bridge + portmap", "iptables-nft"), Chain("bridge + portmap", "iptables-legacy"),
+          Chain("veth dual-stack", "nftables"), Chain("loopback"))
+VERBS = ("VERSION", "STATUS", "ADD", "CHECK", "DEL", "GC")
+# In place before, so that a figure shows what grows with them.
+NEIGHBOURS = 20
+NETLINK = re.compile(r" send(?:to|msg)\(\d+, .*nlmsg_len=")
+COMMAND = re.compile(r"^cmd: *(\S+)", re.MULTILINE)
+SUMMARY = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
+
+
+class Meter:
+    """Calls all plugins of a chain under one tool after the other."""
+
+    def __init__(self, host):
+        self.host = host
+        self.log = os.path.join(host.directory, "log")
+
+    def calls(self, verb, netns):
+        self.run(verb, netns, "/usr/bin/strace", "-f", "-qq", "-A", "-s", "20", "-o", self.log)
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            lines = [line for line in file if "(" in line and "resumed>" not in line]
+        os.unlink(self.log)
+        return {"system calls": len(lines), "programs": sum(" execve(" in one for one in lines),
+                "netlink messages": sum(bool(NETLINK.search(one)) for one in lines)}
+
+    def instructions(self, verb, netns):
+        self.run(verb, netns, "/usr/bin/valgrind", "--tool=callgrind", "--trace-children=yes",
+                 "--log-file=/dev/null",
+                 f"--callgrind-out-file={self.log}.%p")
+        # What a program leaves to a child begins with what that has counted itself so far.
+        largest = {}
+        for file in pathlib.Path(self.host.directory).glob("log.*"):
+            text = file.read_text(encoding="utf-8")
+            program, count = COMMAND.search(text).group(1), int(SUMMARY.search(text).group(1))
+            largest[program] = max(count, largest.get(program, 0))
+            file.unlink()
+        return {"instructions": sum(largest.values())}
+
+    def run(self, verb, netns, *tool):
+        self.host.run(verb, NEIGHBOURS, netns, under=tool)
+        self.host.lab.settle()
+
+
+def measure(lab, chain, folder):
+    """{verb: {what: figure}}."""
+    host = Host(lab, "ours", folder, chain)
+    for number in range(NEIGHBOURS):
+        host.run("ADD", number, twins.Namespace(f"x{next(Host.numbers)}").path)
+    container = twins.Namespace(f"x{next(Host.numbers)}")
+    for verb in ("ADD", "DEL"):  # what is made once is there
+        host.run(verb, NEIGHBOURS, container.path)
+    found = {verb: {} for verb in VERBS}
+    meter = Meter(host)
+    for count in (meter.calls, meter.instructions):
+        for verb in VERBS:
+            found[verb].update(count(verb, container.path))
+    host.remove()
+    return found
+
+
+def judge(committed, found):
+    """Prints what is different; (passed, failed)."""
+    passed = failed = 0
+    for chain in sorted(set(committed) | set(found)):
+        for verb in VERBS:
+            before = committed.get(chain, {}).get(verb, {})
+            now = found.get(chain, {}).get(verb, {})
+            for what in sorted(set(before) | set(now)):
+                old, new = before.get(what), now.get(what)
+                if old is not None and new is not None and abs(new - old) <= TOLERANCE * old:
+                    passed += 1
+                    continue
+                failed += 1
+                print(f"FAIL {chain}, {verb}: {new} {what}, and guard.json says {old}")
+    return passed, failed
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("bin")
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    twins.isolate()
+    lab = Lab()
+    found = {chain.title: measure(lab, chain, os.path.abspath(arguments.bin)) for chain in CHAINS}
+    if arguments.write:
+        COMMITTED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        return 0
+    committed = json.loads(COMMITTED.read_text(encoding="utf-8"))
+    passed, failed = judge(committed, found)
+    if failed:
+        print("If that is meant: test/bench/guard_test.py build/bin --write")
+    print(f"guard: {passed} passed, {failed} failed, 0 skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

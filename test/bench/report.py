@@ -1,0 +1,78 @@
+"""Prints what was measured, and which targets are met."""
+
+from footprint import TOOLS
+from targets import targets
+
+# Subjects in the table of verbs.
+REFERENCE = "reference"
+
+
+def show(found, markdown):
+    for part, print_part in (("verbs", show_verbs), ("scale", show_scale),
+                             ("parallel", show_parallel), ("footprint", show_footprint)):
+        if part in found:
+            print_part(found[part], markdown)
+    judged = targets(found)
+    if judged:
+        table(("target", "wanted", "measured", ""), judged, markdown)
+
+
+def table(head, rows, markdown):
+    rows = [[str(cell) for cell in row] for row in rows]
+    if markdown:
+        print("| " + " | ".join(head) + " |")
+        print("|" + "---|" * len(head))
+        for row in rows:
+            print("| " + " | ".join(row) + " |")
+    else:
+        widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
+        for row in [head, *rows]:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    print()
+
+
+def show_verbs(found, markdown):
+    """Medians of a whole chain."""
+    rows = []
+    for chain, verbs in found.items():
+        for verb, by_subject in verbs.items():
+            ours, theirs = by_subject["ours"], by_subject.get(REFERENCE)
+            floor, start = by_subject.get("floor"), by_subject.get("start")
+            rows.append((
+                chain, verb, f"{ours['wall']:.2f}", f"{ours['p95']:.2f}",
+                f"{theirs['wall']:.2f}" if theirs else "-",
+                f"{theirs['wall'] / ours['wall']:.1f}" if theirs else "-",
+                f"{ours['processor']:.2f}",
+                f"{theirs['processor'] / ours['processor']:.1f}" if theirs else "-",
+                f"{floor['wall']:.2f} + {start['wall']:.2f}" if floor else "-",
+                f"{ours['memory'] / 1024:.1f}", both(ours, theirs, "calls"),
+                both(ours, theirs, "programs")))
+    table(("chain", "verb", "ours ms", "p95", "reference ms", "times faster", "CPU ms",
+           "times less CPU", "floor + start ms", "MiB", "system calls", "programs"), rows, markdown)
+
+
+def both(ours, theirs, key):
+    return f"{ours[key]} / {theirs[key]}" if theirs else str(ours[key])
+
+
+def show_scale(found, markdown):
+    for kind, what in (("attachments", "in place"), ("foreign rules", "rules of others in nat")):
+        rows = [(store, f"{int(size):,}",
+                 *(f"{costs[verb][key]:.2f}" for verb in ("ADD", "DEL")
+                   for key in ("wall", "processor")))
+                for store, by_kind in found.items() for size, costs in by_kind[kind].items()]
+        table(("store", what, "ADD ms", "CPU ms", "DEL ms", "CPU ms"), rows, markdown)
+
+
+def show_parallel(found, markdown):
+    table(("at once", "", "a second", "p99 ms", "one alone ms"),
+          [(verb, suite, f"{cost['per_second']:.1f}", f"{cost['p99']:.1f}",
+            f"{cost['serial']:.1f}")
+           for suite, verbs in found.items() for verb, cost in verbs.items()], markdown)
+
+
+def show_footprint(found, markdown):
+    plugins = sum(size for name, size in found.items() if name not in TOOLS)
+    table(("program", "KiB"),
+          [*((name, size // 1024) for name, size in found.items()),
+           ("plugins together", plugins // 1024), ("all", sum(found.values()) // 1024)], markdown)
