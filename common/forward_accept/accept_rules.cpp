@@ -22,7 +22,6 @@ using xtables::Table;
 constexpr const char* kBuiltIn = "FORWARD";
 constexpr const char* kForward = "CNI-FORWARD";
 constexpr const char* kAdmin = "CNI-ADMIN";
-constexpr std::array kBuiltInChains = {"INPUT", "FORWARD", "OUTPUT"};
 // Bits of XT_CONNTRACK_STATE_*.
 constexpr std::uint16_t kRelatedOrEstablished = 4 | 2;
 constexpr std::size_t kLongestComment = 255;  // bytes, linux/netfilter/xt_comment.h
@@ -109,12 +108,8 @@ void erase_records(Table& table, const std::function<bool(const StoredRule&)>& c
 
 // Whether `chain` is jumped to from anywhere but `origin`.
 bool is_used_beside(const Table& table, const std::string& chain, const std::string& origin) {
-  std::vector<std::string> chains = table.chains();
-  chains.insert(chains.end(), kBuiltInChains.begin(), kBuiltInChains.end());
-  return std::ranges::any_of(chains, [&](const std::string& each) {
-    return each != origin && std::ranges::find(table.rules(each), chain,
-                                               &StoredRule::jump_target) != table.rules(each).end();
-  });
+  const auto from_origin = std::ranges::count(table.rules(origin), chain, &StoredRule::jump_target);
+  return table.references(chain) > static_cast<std::size_t>(from_origin);
 }
 
 bool are_unused(const Table& table) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -83,18 +84,14 @@ std::vector<Mark> marks(const Table& table, const std::string& chain) {
   return found;
 }
 
-bool is_jumped_to(const Table& table, const std::string& chain) {
-  return std::ranges::any_of(table.rules(kPostrouting),
-                             [&](const StoredRule& rule) { return rule.jump_target == chain; });
-}
-
 void delete_chain_unless_used(Table& table, const std::string& chain) {
-  if (table.has_chain(chain) && !is_jumped_to(table, chain)) table.delete_chain(chain);
+  if (table.has_chain(chain) && table.references(chain) == 0) table.delete_chain(chain);
 }
 
 // The sources of what jumps to `chain`.
 std::vector<Network> jump_sources(const Table& table, const std::string& chain) {
   std::vector<Network> sources;
+  if (table.references(chain) == 0) return sources;
   for (const Rule& rule : known_rules(table, kPostrouting)) {
     const auto source = source_of(rule);
     if (rule.jump_target() == chain && source) sources.push_back(*source);
@@ -129,12 +126,13 @@ void shrink(Table& table, const std::string& chain, const std::vector<Network>& 
 void erase_jumps(Table& table, const std::string& chain,
                  const std::function<bool(const StoredRule&)>& condition) {
   std::vector<Network> gone;
-  table.erase_if(kPostrouting, [&](const StoredRule& stored) {
-    if (stored.jump_target != chain || !condition(stored)) return false;
-    if (stored.rule && source_of(*stored.rule)) gone.push_back(*source_of(*stored.rule));
-    return true;
-  });
-  if (is_jumped_to(table, chain)) {
+  if (table.references(chain) > 0)
+    table.erase_if(kPostrouting, [&](const StoredRule& stored) {
+      if (stored.jump_target != chain || !condition(stored)) return false;
+      if (stored.rule && source_of(*stored.rule)) gone.push_back(*source_of(*stored.rule));
+      return true;
+    });
+  if (table.references(chain) > 0) {
     shrink(table, chain, gone);
   } else {
     delete_chain_unless_used(table, chain);
@@ -331,6 +329,10 @@ void collect_from(Table& table, const std::string& network, const std::vector<Ow
     valid_comments.insert(comment(each.network, each.container_id));
     valid_marks.insert(mark_comment(each));
   }
+  std::map<std::string, std::vector<StoredRule>> jumps;
+  for (const StoredRule& stored : table.rules(kPostrouting)) {
+    if (is_chain_name(stored.jump_target)) jumps[stored.jump_target].push_back(stored);
+  }
   for (const std::string& chain : table.chains()) {
     if (!is_chain_name(chain)) continue;
     const auto is_of_network = [&](const StoredRule& stored) {
@@ -352,21 +354,17 @@ void collect_from(Table& table, const std::string& network, const std::vector<Ow
       return is_of_network(stored) && source &&
              std::ranges::find(stale_marks, *source) != stale_marks.end();
     };
-    const auto jumps = table.rules(kPostrouting);
-    const bool has_stale_jump = std::ranges::any_of(jumps, [&](const StoredRule& stored) {
-      return stored.jump_target == chain && is_collected(stored);
-    });
+    const bool has_stale_jump = std::ranges::any_of(jumps[chain], is_collected);
     // An ADD or DEL that was killed may have left a chain that nobody jumps to.
-    const auto rules = table.rules(chain);
+    const auto& rules = table.rules(chain);
     const bool is_orphan =
-        !is_jumped_to(table, chain) && !rules.empty() && std::ranges::all_of(rules, is_stale);
+        table.references(chain) == 0 && !rules.empty() && std::ranges::all_of(rules, is_stale);
     if (has_stale_jump || is_orphan) erase_jumps(table, chain, is_collected);
   }
 }
 
 bool concerns(const Table& table, const std::optional<std::string>& chain) {
-  if (!chain) return std::ranges::any_of(table.chains(), is_chain_name);
-  return table.has_chain(*chain) || is_jumped_to(table, *chain);
+  return chain ? table.has_chain(*chain) : std::ranges::any_of(table.chains(), is_chain_name);
 }
 
 std::vector<std::string> differences_from(const Table& table, const Owner& owner,

@@ -2,10 +2,10 @@
 
 #include <cerrno>
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "base/deadline.h"
 #include "base/error.h"
@@ -24,7 +24,11 @@ constexpr std::chrono::seconds kPatience{30};
 
 class Dialect : public Store {
  public:
-  Dialect() : socket_(nftables::Socket::find()) {}
+  Dialect() {
+    if (auto socket = nftables::Socket::find()) {
+      socket_ = std::make_shared<nftables::Socket>(std::move(*socket));
+    }
+  }
 
   StoreKind kind() const override { return StoreKind::kDialect; }
 
@@ -34,43 +38,25 @@ class Dialect : public Store {
     do {
       require_nf_tables(family, table);
       const std::uint32_t generation = socket_->generation();
-      DialectTable snapshot = read(family, table);
+      DialectTable snapshot(family, table, socket_);
       change(snapshot);
       if (!snapshot.changed() || try_commit(snapshot, generation)) return;
     } while (!deadline.passed());
     throw Busy(fmt::format("change {}: others change nf_tables all the time",
-                           DialectTable(family, table, {}, {}).text()));
+                           dialect_table_text(family, table)));
   }
 
   std::unique_ptr<const Table> find(inet::Family family, const std::string& table) override {
-    if (!socket_) return nullptr;
-    const Deadline deadline = Deadline::in(kPatience);
-    do {
-      const std::uint32_t generation = socket_->generation();
-      auto snapshot = std::make_unique<DialectTable>(read(family, table));
-      if (socket_->generation() != generation) continue;
-      return snapshot->empty() ? nullptr : std::move(snapshot);
-    } while (!deadline.passed());
-    throw Busy(fmt::format("read {}: others change nf_tables all the time",
-                           DialectTable(family, table, {}, {}).text()));
+    const nftables::TableId id = {.family = nftables::table_family(family), .name = table};
+    if (!socket_ || !socket_->find_table(id)) return nullptr;
+    return std::make_unique<DialectTable>(family, table, socket_);
   }
 
  private:
   void require_nf_tables(inet::Family family, const std::string& table) {
     if (socket_) return;
-    throw KernelError::in_words(EOPNOTSUPP, "change " + DialectTable(family, table, {}, {}).text(),
+    throw KernelError::in_words(EOPNOTSUPP, "change " + dialect_table_text(family, table),
                                 "the kernel lacks nf_tables");
-  }
-
-  DialectTable read(inet::Family family, const std::string& table) {
-    const nftables::Family table_family = nftables::table_family(family);
-    std::vector<nftables::Chain> chains;
-    for (nftables::Chain& chain : socket_->list_chains(table_family)) {
-      if (chain.table.name == table) chains.push_back(std::move(chain));
-    }
-    std::vector<nftables::Rule> rules;
-    if (!chains.empty()) rules = socket_->list_rules({.family = table_family, .name = table});
-    return {family, table, chains, std::move(rules)};
   }
 
   // False if somebody else was faster.
@@ -103,7 +89,7 @@ class Dialect : public Store {
     return std::nullopt;
   }
 
-  std::optional<nftables::Socket> socket_;  // nothing if the kernel has no nf_tables
+  std::shared_ptr<nftables::Socket> socket_;  // nothing if the kernel has no nf_tables
 };
 
 }  // namespace

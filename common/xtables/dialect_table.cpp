@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <iterator>
 #include <stdexcept>
-#include <utility>
 
 #include "base/error.h"
 #include "xtables/dialect_rule.h"
@@ -47,25 +46,14 @@ std::optional<nftables::Hook> find_built_in(std::string_view table, std::string_
 
 }  // namespace
 
-DialectTable::DialectTable(inet::Family family, std::string name,
-                           const std::vector<nftables::Chain>& chains,
-                           std::vector<nftables::Rule> rules)
-    : family_(family), name_(std::move(name)) {
-  for (const nftables::Chain& chain : chains) {
-    chains_[chain.name] = {.hook = chain.hook, .stored = true};
-  }
-  for (nftables::Rule& rule : rules) {
-    // A chain that went between the two dumps; the generation will tell.
-    const auto chain = chains_.find(rule.chain);
-    if (chain != chains_.end()) chain->second.unread.push_back(std::move(rule));
-  }
-}
-
 bool DialectTable::has_chain(const std::string& chain) const {
   return find_chain(chain) != nullptr;
 }
 
 std::vector<std::string> DialectTable::chains() const {
+  for (const nftables::Chain& chain : socket_->list_chains(nftables::table_family(family_))) {
+    if (chain.table.name == name_) take(chain);
+  }
   std::vector<std::string> names;
   for (const auto& [name, chain] : chains_) {
     if (chain.present && !chain.hook) names.push_back(name);
@@ -77,8 +65,20 @@ const std::vector<StoredRule>& DialectTable::rules(const std::string& chain) con
   static const std::vector<StoredRule> kNone;
   Chain* found = find_chain(chain);
   if (found == nullptr) return kNone;
-  read(*found);
+  read(chain, *found);
   return found->rules;
+}
+
+// To the kernel a chain is used by its rules too.
+std::size_t DialectTable::references(const std::string& chain) const {
+  Chain* found = find_chain(chain);
+  if (found == nullptr) return 0;
+  if (found->use > 0) read(chain, *found);
+  const auto more = more_references_.find(chain);
+  const std::ptrdiff_t count = static_cast<std::ptrdiff_t>(found->use) -
+                               static_cast<std::ptrdiff_t>(found->stored_rules) +
+                               (more == more_references_.end() ? 0 : more->second);
+  return static_cast<std::size_t>(std::max<std::ptrdiff_t>(count, 0));
 }
 
 bool DialectTable::drops_by_policy(const std::string& chain) const {
@@ -87,26 +87,28 @@ bool DialectTable::drops_by_policy(const std::string& chain) const {
 }
 
 void DialectTable::ensure_chain(const std::string& chain) {
-  const auto found = chains_.find(chain);
-  if (found != chains_.end()) {
-    found->second.present = true;
-    return;
-  }
+  Chain& found = look_up(chain);
   // iptables-nft refuses longer names.
-  if (chain.size() > kLongestChain) {
+  if (!found.stored && chain.size() > kLongestChain) {
     throw SystemError(ENAMETOOLONG, fmt::format("make chain {} of {}", chain, text()));
   }
-  chains_[chain] = {.hook = find_built_in(name_, chain)};
+  if (!found.stored) found.hook = find_built_in(name_, chain);
+  found.present = true;
 }
 
 void DialectTable::append(const std::string& chain, const Rule& rule) {
-  insert(chain, rules(chain).size(), rule);
+  put(chain, std::nullopt, rule);
 }
 
 void DialectTable::insert(const std::string& chain, std::size_t position, const Rule& rule) {
+  put(chain, position, rule);
+}
+
+void DialectTable::put(const std::string& chain, std::optional<std::size_t> position,
+                       const Rule& rule) {
   require_valid(rule, family_);
   if (find_built_in(name_, chain)) ensure_chain(chain);
-  Chain& target = get_chain(chain);
+  Chain& target = position ? read_chain(chain) : get_chain(chain);
   const std::string jump = rule.jump_target();
   if (!jump.empty() && !has_chain(jump)) {
     throw SystemError(ENOENT,
@@ -115,12 +117,13 @@ void DialectTable::insert(const std::string& chain, std::size_t position, const 
   }
   if (position > target.rules.size()) {
     throw std::out_of_range(
-        fmt::format("insert a rule at position {} of chain {}", position, chain));
+        fmt::format("insert a rule at position {} of chain {}", *position, chain));
   }
-  const auto offset = static_cast<std::ptrdiff_t>(position);
+  const auto offset = static_cast<std::ptrdiff_t>(position.value_or(target.rules.size()));
   target.rules.insert(std::next(target.rules.begin(), offset),
-                      {.rule = rule, .jump_target = rule.jump_target(), .comment = rule.comment()});
+                      {.rule = rule, .jump_target = jump, .comment = rule.comment()});
   target.handles.insert(std::next(target.handles.begin(), offset), 0);
+  if (!jump.empty()) ++more_references_[jump];
 }
 
 void DialectTable::erase(const std::string& chain, std::size_t position) {
@@ -131,15 +134,20 @@ void DialectTable::erase(const std::string& chain, std::size_t position) {
   Chain& target = get_chain(chain);
   const auto offset = static_cast<std::ptrdiff_t>(position);
   if (target.handles[position] != 0) target.erased.push_back(target.handles[position]);
+  const std::string& jump = target.rules[position].jump_target;
+  if (!jump.empty()) --more_references_[jump];
   target.rules.erase(std::next(target.rules.begin(), offset));
   target.handles.erase(std::next(target.handles.begin(), offset));
 }
 
 void DialectTable::flush(const std::string& chain) {
   if (!has_chain(chain) && find_built_in(name_, chain)) return;  // nothing is in it
-  Chain& target = get_chain(chain);
+  Chain& target = read_chain(chain);
   std::ranges::copy_if(target.handles, std::back_inserter(target.erased),
                        [](std::uint64_t handle) { return handle != 0; });
+  for (const StoredRule& rule : target.rules) {
+    if (!rule.jump_target.empty()) --more_references_[rule.jump_target];
+  }
   target.rules.clear();
   target.handles.clear();
 }
@@ -160,13 +168,8 @@ bool DialectTable::changed() const {
   });
 }
 
-bool DialectTable::empty() const {
-  return std::ranges::none_of(chains_, [](const auto& entry) { return entry.second.present; });
-}
-
 std::string DialectTable::text() const {
-  return fmt::format("table \"{} {}\" of iptables", family_ == inet::Family::kIpv4 ? "ip" : "ip6",
-                     name_);
+  return dialect_table_text(family_, name_);
 }
 
 nftables::Batch DialectTable::batch() const {
@@ -206,9 +209,24 @@ bool DialectTable::makes_nat_chain() const {
   });
 }
 
+DialectTable::Chain& DialectTable::look_up(const std::string& name) const {
+  const auto known = chains_.find(name);
+  if (known != chains_.end()) return known->second;
+  if (const auto found = socket_->find_chain(id(), name)) return take(*found);
+  return chains_[name] = {.is_read = true};
+}
+
+DialectTable::Chain& DialectTable::take(const nftables::Chain& chain) const {
+  const auto [entry, is_new] = chains_.try_emplace(chain.name);
+  if (is_new) {
+    entry->second = {.hook = chain.hook, .stored = true, .present = true, .use = chain.use};
+  }
+  return entry->second;
+}
+
 DialectTable::Chain* DialectTable::find_chain(const std::string& name) const {
-  const auto found = chains_.find(name);
-  return found == chains_.end() || !found->second.present ? nullptr : &found->second;
+  Chain& chain = look_up(name);
+  return chain.present ? &chain : nullptr;
 }
 
 DialectTable::Chain& DialectTable::get_chain(const std::string& name) {
@@ -216,16 +234,29 @@ DialectTable::Chain& DialectTable::get_chain(const std::string& name) {
   if (chain == nullptr) {
     throw SystemError(ENOENT, fmt::format("use chain {} of {}", name, text()));
   }
-  read(*chain);
   return *chain;
 }
 
-void DialectTable::read(Chain& chain) const {
-  for (const nftables::Rule& rule : chain.unread) {
-    chain.rules.push_back(decode_dialect(family_, rule));
-    chain.handles.push_back(rule.handle);
+DialectTable::Chain& DialectTable::read_chain(const std::string& name) {
+  Chain& chain = get_chain(name);
+  read(name, chain);
+  return chain;
+}
+
+void DialectTable::read(const std::string& name, Chain& chain) const {
+  if (chain.is_read) return;
+  std::vector<StoredRule> rules;
+  std::vector<std::uint64_t> handles;
+  for (const nftables::Rule& rule : socket_->list_rules(id(), name)) {
+    rules.push_back(decode_dialect(family_, rule));
+    handles.push_back(rule.handle);
   }
-  chain.unread.clear();
+  chain.stored_rules = rules.size();
+  std::ranges::move(chain.rules, std::back_inserter(rules));
+  handles.resize(rules.size(), 0);
+  chain.rules = std::move(rules);
+  chain.handles = std::move(handles);
+  chain.is_read = true;
 }
 
 nftables::TableId DialectTable::id() const {
@@ -263,6 +294,11 @@ void DialectTable::add_rules(nftables::Batch& batch, const std::string& name,
       batch.insert_rule_before(rule, *next);
     }
   }
+}
+
+std::string dialect_table_text(inet::Family family, const std::string& name) {
+  return fmt::format("table \"{} {}\" of iptables", family == inet::Family::kIpv4 ? "ip" : "ip6",
+                     name);
 }
 
 }  // namespace cni::xtables

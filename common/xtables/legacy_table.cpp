@@ -39,6 +39,7 @@ namespace {
   static constexpr auto get_target = prefix##_get_target;             \
   static constexpr auto builtin = prefix##_builtin;                   \
   static constexpr auto get_policy = prefix##_get_policy;             \
+  static constexpr auto get_references = prefix##_get_references;     \
   static constexpr auto insert_entry = prefix##_insert_entry;         \
   static constexpr auto append_entry = prefix##_append_entry;         \
   static constexpr auto delete_num_entry = prefix##_delete_num_entry; \
@@ -127,6 +128,14 @@ class IptcTable final : public LegacyTable {
     const auto [known, is_new] = known_rules_.try_emplace(chain);
     if (is_new) known->second = read_chain(chain);
     return known->second;
+  }
+
+  std::size_t references(const std::string& chain) const override {
+    unsigned count = 0;
+    const ChainLabel label(chain);
+    if (!has_chain(chain)) return 0;
+    demand(Ip::get_references(&count, label.get(), handle()), describe("count jumps to", chain));
+    return count;
   }
 
   bool drops_by_policy(const std::string& chain) const override {

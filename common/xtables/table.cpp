@@ -35,10 +35,11 @@ std::size_t Table::erase_if(const std::string& chain,
 }
 
 bool Table::delete_chain_if_exists(const std::string& chain, const std::vector<std::string>& from) {
+  if (!has_chain(chain)) return false;
   for (const std::string& origin : from) {
+    if (references(chain) == 0) break;
     erase_if(origin, [&](const StoredRule& stored) { return stored.jump_target == chain; });
   }
-  if (!has_chain(chain)) return false;
   delete_chain(chain);
   return true;
 }

@@ -1,5 +1,5 @@
-// One table of one address family in one of the two stores of xtables rules, read as a snapshot,
-// changed in memory and put back in one step.
+// One table of one address family in one of the two stores of xtables rules, read, changed in
+// memory and put back in one step.
 #pragma once
 
 #include <chrono>
@@ -34,6 +34,9 @@ class Table {
   virtual std::vector<std::string> chains() const = 0;
   // In order; empty if there is no such chain. Valid until the next change of the table.
   virtual const std::vector<StoredRule>& rules(const std::string& chain) const = 0;
+  // How many rules of the table jump or go to the user chain, wherever they are. At less cost than
+  // to look for them.
+  virtual std::size_t references(const std::string& chain) const = 0;
   // Of a built-in chain. The store may lack the chain, which then accepts.
   virtual bool drops_by_policy(const std::string& chain) const = 0;
 
@@ -73,14 +76,15 @@ class Store {
   virtual ~Store() = default;
   virtual StoreKind kind() const = 0;
 
-  // Calls `change` with a snapshot of the table and commits what it changed; does so again with a
-  // fresh one if somebody else was faster. `change` must depend on its argument alone. Throws
+  // Calls `change` with the table and commits what it changed; does so again with a fresh one if
+  // somebody else changed something since. `change` must depend on its argument alone. Throws
   // SystemError that names the missing kernel feature if the store does not exist; Busy if the lock
   // of xtables was not to be had.
   virtual void change(inet::Family family, const std::string& table,
                       const std::function<void(Table&)>& change) = 0;
 
-  // For reading only. Nothing if the table is not in use, and then it is not created either.
+  // For reading only. Nothing if the table is not in use, and then it is not created either. Each
+  // chain is as it was at some time since: one may be newer than another.
   virtual std::unique_ptr<const Table> find(inet::Family family, const std::string& table) = 0;
 };
 

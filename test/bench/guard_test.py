@@ -27,6 +27,7 @@ CHAINS = (Chain("bridge"), Chain("bridge + portmap", "nftables"),
 VERBS = ("VERSION", "STATUS", "ADD", "CHECK", "DEL", "GC")
 # In place before, so that a figure shows what grows with them.
 NEIGHBOURS = 20
+FOREIGN_RULES = 1000
 NETLINK = re.compile(r" send(?:to|msg)\(\d+, .*nlmsg_len=")
 COMMAND = re.compile(r"^cmd: *(\S+)", re.MULTILINE)
 SUMMARY = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
@@ -70,6 +71,8 @@ def measure(lab, chain, folder):
     host = Host(lab, "ours", folder, chain)
     for number in range(NEIGHBOURS):
         host.run("ADD", number, twins.Namespace(f"x{next(Host.numbers)}").path)
+    if chain.store != "iptables-legacy":  # there every rule is read each time
+        host.add_foreign_rules(FOREIGN_RULES)
     container = twins.Namespace(f"x{next(Host.numbers)}")
     for verb in ("ADD", "DEL"):  # what is made once is there
         host.run(verb, NEIGHBOURS, container.path)

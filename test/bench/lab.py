@@ -10,6 +10,7 @@ the means cost.
 import contextlib
 import ctypes
 import dataclasses
+import fcntl
 import itertools
 import json
 import os
@@ -25,6 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import twins  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
+PIPE_SIZE = 1 << 20  # for the longest configuration
 # The newest that the reference suite of Debian 12 knows.
 VERSION = "1.0.0"
 NETWORK = "net"
@@ -71,7 +73,8 @@ class Lab:
         """(process, descriptor of its output). In the namespace of this thread."""
         input_end, feed = os.pipe()
         answer, output_end = os.pipe()
-        os.write(feed, text.encode())  # less than a pipe holds
+        fcntl.fcntl(feed, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        os.write(feed, text.encode())
         os.close(feed)
         process = os.posix_spawn(argv[0], argv, environment, file_actions=[
             (os.POSIX_SPAWN_DUP2, input_end, 0), (os.POSIX_SPAWN_DUP2, output_end, 1),
@@ -130,8 +133,9 @@ class Chain:
     def title(self):
         return self.name if self.name == "bridge" else f"{self.name}, {self.store}"
 
-    def configurations(self, suite, data, number=0):
-        """Those of the plugins, for container `number` on a host."""
+    def configurations(self, suite, data, number, mappings=None):
+        """Those of the plugins, for container `number` on a host; without `mappings` it has one
+        host port, of that number."""
         key = "nftables" if self.store == "nftables" else "iptables"
         ours = suite != "reference"
         part = number // PORTS_OF_A_BRIDGE
@@ -142,7 +146,8 @@ class Chain:
                 "routes": [{"dst": "0.0.0.0/0"}]}
         bridge = {"type": "bridge", "bridge": f"cni{part}", "isGateway": True, "ipam": ipam}
         port = {"hostPort": 1024 + number, "containerPort": 80, "protocol": "tcp"}
-        portmap = {"type": "portmap", "snat": True, "runtimeConfig": {"portMappings": [port]},
+        portmap = {"type": "portmap", "snat": True,
+                   "runtimeConfig": {"portMappings": mappings or [port]},
                    **({"backend": key} if ours else {})}
         chains = {
             "bridge": [bridge],
@@ -160,8 +165,9 @@ class Host:
 
     numbers = itertools.count()
 
-    def __init__(self, lab, name, folder, chain):
+    def __init__(self, lab, name, folder, chain, mappings=None):
         self.lab = lab
+        self.mappings = mappings
         self.name = name
         self.folder = folder
         self.chain = chain
@@ -181,7 +187,8 @@ class Host:
 
     def calls(self, verb, number):
         """The configurations to call with, in their order."""
-        all_of_them = self.chain.configurations(self.name, self.directory, number)
+        all_of_them = self.chain.configurations(self.name, self.directory, number,
+                                                    self.mappings)
         if verb in ("STATUS", "GC"):  # since 1.1.0
             for config in all_of_them:
                 config["cniVersion"] = "1.1.0"
@@ -212,6 +219,18 @@ class Host:
         if verb == "DEL":
             self.previous.pop(number, None)
         return costs
+
+    def add_foreign_rules(self, count):
+        """Rules of somebody else's in table nat, in chains as kube-proxy has them: one for each
+        service, that one rule jumps to, and in it four more."""
+        lines = ["*nat", ":KUBE-SERVICES - [0:0]", "-A PREROUTING -j KUBE-SERVICES"]
+        for number in range(count // 5):
+            chain = f"KUBE-SVC-{number}"
+            service = f"172.{16 + number // 65536}.{number // 256 % 256}.{number % 256}"
+            lines += [f":{chain} - [0:0]", f"-A KUBE-SERVICES -d {service}/32 -j {chain}"]
+            lines += [f"-A {chain} -p tcp -m tcp --dport {port} -j RETURN" for port in range(1, 5)]
+        self.host.run(f"{self.directory}/iptables-restore", "--noflush",
+                      input="\n".join([*lines, "COMMIT", ""]))
 
     def remove(self):
         self.host.remove()

@@ -38,26 +38,19 @@ class Node:
         """The median of an ADD and of its DEL, in milliseconds, wall and processor."""
         taken = {"ADD": [], "DEL": []}
         number = self.attachments
-        for turn in range(SAMPLES + 1):
-            container = twins.Namespace(f"x{next(Host.numbers)}")
+        containers = [twins.Namespace(f"x{next(Host.numbers)}") for _ in range(SAMPLES + 1)]
+        for turn, container in enumerate(containers):
             for verb in ("ADD", "DEL"):
                 costs = sum(self.host.run(verb, number, container.path), Cost())
                 costs.processor += self.lab.settle()
                 if turn > 0:
                     taken[verb].append(costs)
+        # The kernel needs its lock of interfaces for a while to take namespaces away.
+        for container in containers:
             container.remove()
         return {verb: {"wall": median(one.wall for one in costs) * 1000,
                        "processor": median(one.processor for one in costs) * 1000}
                 for verb, costs in taken.items()}
-
-    def add_foreign_rules(self, count):
-        """Rules of somebody else's in table nat, in chains as kube-proxy has them."""
-        lines = ["*nat", ":KUBE-SVC - [0:0]", "-A PREROUTING -j KUBE-SVC"]
-        lines += [f"-A KUBE-SVC -d 172.{16 + number // 65536}.{number // 256 % 256}.{number % 256}"
-                  " -p tcp -m tcp --dport 443 -j RETURN" for number in range(count)]
-        with self.host.host.entered():
-            multi = f"{self.host.directory}/iptables-restore"
-            twins.run(multi, "--noflush", input="\n".join([*lines, "COMMIT", ""]))
 
     def remove(self):
         self.host.remove()
@@ -80,7 +73,7 @@ def measure(lab, folder, quick):
         node.fill(2)
         by_rules = {0: node.sample()}
         rules = FOREIGN_RULES // 50 if quick else FOREIGN_RULES
-        node.add_foreign_rules(rules)
+        node.host.add_foreign_rules(rules)
         by_rules[rules] = node.sample()
         node.remove()
         found[store] = {"attachments": by_size, "foreign rules": by_rules}

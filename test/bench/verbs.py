@@ -39,16 +39,21 @@ def measure_chain(lab, chain, folders, programs, samples):
     floor = twins.Namespace(f"floor{next(Host.numbers)}")
     prepare_floor(floor, chain)
     found = {verb: {} for verb in OUR_VERBS}
+    containers = []
+
+    def container_of_its_own():
+        containers.append(twins.Namespace(f"x{next(Host.numbers)}"))
+        return containers[-1]
+
     for turn in range(samples + WARMING):
         for name, host in hosts.items():
-            container = twins.Namespace(f"x{next(Host.numbers)}")
+            container = container_of_its_own()
             for verb in OUR_VERBS if name == "ours" else THEIR_VERBS:
                 costs = host.run(verb, turn, container.path)
                 costs[-1].processor += lab.settle()
                 if turn >= WARMING:
                     found[verb].setdefault(name, []).append(costs)
-            container.remove()
-        container = twins.Namespace(f"x{next(Host.numbers)}")
+        container = container_of_its_own()
         for verb in ("ADD", "DEL"):
             with floor.entered():
                 _, cost = lab.measure(
@@ -58,8 +63,9 @@ def measure_chain(lab, chain, folders, programs, samples):
             if turn >= WARMING:
                 found[verb].setdefault("floor", []).append([cost])
                 found[verb].setdefault("start", []).append(empty)
+    # At the end: the kernel needs its lock of interfaces for a while to take namespaces away.
+    for container in [*containers, floor]:
         container.remove()
-    floor.remove()
     summaries = {verb: {subject: summary(taken) for subject, taken in found[verb].items()}
                  for verb in OUR_VERBS}
     for name, host in hosts.items():

@@ -34,7 +34,7 @@ class Wishes {
   Holding holding(int container) {
     const auto address = cni::inet::Network::parse(fmt::format("10.1.0.{}/24", container + 1));
     Holding wanted{.owner = owner(container),
-                   .store = below(8) == 0 ? StoreChoice::kDialect : StoreChoice::kNative,
+                   .store = below(3) == 0 ? StoreChoice::kDialect : StoreChoice::kNative,
                    .address = *address,
                    .masquerade = below(2) == 0 ? Masquerade::kNone : Masquerade::kNear};
     std::vector<Run> runs;

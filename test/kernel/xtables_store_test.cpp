@@ -72,6 +72,10 @@ void keeps_order_at_random(Bench& bench) {
       } else if (!expected.empty() && below(40) == 0) {
         steps.emplace_back([](Table& table) { table.flush("TEST"); });
         expected.clear();
+      } else if (below(2) == 0) {
+        const std::string text = "," + std::to_string(++number);
+        steps.emplace_back([=](Table& table) { table.append("TEST", commented(text)); });
+        expected.push_back(text);
       } else {
         const std::size_t position = below(expected.size() + 1);
         const std::string text = "," + std::to_string(++number);
@@ -86,6 +90,46 @@ void keeps_order_at_random(Bench& bench) {
     for (const std::string& text : expected) all += text;
     REQUIRE(comments(*bench.find(), "TEST") == all);
   }
+}
+
+void counts_references(Bench& bench) {
+  bench.make_chains();
+  for (const char* rule : {"POSTROUTING -j TEST", "OTHER -g TEST", "OTHER -j ACCEPT",
+                           "TEST -j ACCEPT", "TEST -j RETURN"}) {
+    bench.tool(std::string("-t nat -A ") + rule);
+  }
+  CHECK(bench.find()->references("TEST") == 2);
+  bench.change([](Table& table) {
+    CHECK(table.references("NONE") == 0);
+    CHECK(table.references("OTHER") == 0);
+    table.ensure_chain("NEW");
+    CHECK(table.references("NEW") == 0);
+    table.append("NEW", commented("a", Jump{"TEST"}));
+    table.append("PREROUTING", commented("b", Jump{"NEW"}));
+    CHECK(table.references("TEST") == 3);
+    CHECK(table.references("NEW") == 1);
+    table.insert("OTHER", 0, commented("c", Jump{"TEST"}));
+    CHECK(table.references("TEST") == 4);
+    table.erase("POSTROUTING", 0);
+    CHECK(table.references("TEST") == 3);
+    table.append("TEST", commented("d"));
+    table.erase("TEST", 0);
+    CHECK(table.references("TEST") == 3);
+    table.flush("OTHER");
+    CHECK(table.references("TEST") == 1);
+  });
+  CHECK(bench.find()->references("TEST") == 1);
+  CHECK(bench.find()->references("NEW") == 1);
+  bench.change([](Table& table) {
+    CHECK(table.delete_chain_if_exists("NEW", {"PREROUTING"}));
+    CHECK(table.references("NEW") == 0);
+    CHECK(table.references("TEST") == 0);
+    table.delete_chain("TEST");
+    table.ensure_chain("TEST");
+    CHECK(table.references("TEST") == 0);
+    CHECK(table.rules("TEST").empty());
+  });
+  CHECK(bench.find()->references("TEST") == 0);
 }
 
 void reads_without_side_effects(Bench& bench) {
@@ -312,6 +356,9 @@ void test_store(const TestedStore& tested) {
   }
   SECTION("keeps the order of rules, at random") {
     keeps_order_at_random(bench);
+  }
+  SECTION("counts what jumps to a chain") {
+    counts_references(bench);
   }
   SECTION("reads without side effects") {
     reads_without_side_effects(bench);

@@ -2,7 +2,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
+#include <set>
+#include <utility>
 
+#include "chain_names.h"
+#include "chain_shares.h"
 #include "claims.h"
 #include "foreign_chains.h"
 #include "localnet.h"
@@ -11,6 +16,7 @@
 namespace cni::portmap {
 
 using inet::Family;
+using netfilter::StoreChoice;
 
 Books::Books(Use use) : socket_(nftables::Socket::find()) {
   if (!socket_) return;
@@ -28,8 +34,41 @@ std::vector<Holding> Books::list(Family family) {
 
 std::vector<Holding> Books::list_concerned(Family family,
                                            const std::vector<netfilter::Owner>& owners,
-                                           const std::vector<Run>& runs) {
-  return socket_ ? of(family).list_concerned(owners, runs) : std::vector<Holding>();
+                                           std::vector<Run> runs) {
+  if (!socket_) return {};
+  std::set<std::pair<StoreChoice, std::string>> chains;
+  const auto add_chain = [&](StoreChoice store, const std::string& chain) {
+    if (!chains.emplace(store, chain).second) return false;
+    std::ranges::move(read_chain(store, family, chain), std::back_inserter(runs));
+    return true;
+  };
+  for (const netfilter::Owner& owner : owners) {
+    for (const auto& store : stores()) {
+      add_chain(choice_of(*store), container_chain(owner.network, owner.container_id));
+    }
+  }
+  while (true) {
+    std::vector<Holding> found = of(family).list_concerned(owners, runs);
+    bool is_all = true;
+    for (const Holding& one : found) {
+      if (!one.chain.empty() && add_chain(one.store, one.chain)) is_all = false;
+    }
+    if (is_all) return found;
+  }
+}
+
+// The ports that are served there.
+std::vector<Run> Books::read_chain(StoreChoice store, Family family, const std::string& chain) {
+  std::vector<Run> runs;
+  for (const auto& one : stores()) {
+    if (choice_of(*one) != store) continue;
+    const auto nat = one->find(family, "nat");
+    if (!nat) continue;
+    for (const xtables::StoredRule& rule : nat->rules(chain)) {
+      if (const auto run = served_by(rule)) runs.push_back(*run);
+    }
+  }
+  return runs;
 }
 
 bool Books::any(Family family, const std::function<bool(const Holding&)>& condition) {
@@ -66,9 +105,8 @@ bool Books::put(const std::vector<FamilyPlan>& plans, const std::string& attempt
     return batch;
   };
   const bool has_native = std::ranges::any_of(plans, [](const FamilyPlan& plan) {
-    return std::ranges::any_of(plan.after, [](const Holding& one) {
-      return one.store == netfilter::StoreChoice::kNative;
-    });
+    return std::ranges::any_of(
+        plan.after, [](const Holding& one) { return one.store == StoreChoice::kNative; });
   });
   if (has_native) {
     netfilter::commit_prepared(*socket_, attempt, prepare);

@@ -35,11 +35,11 @@ class Books {
   // Only if there is a socket.
   NativeHostports of(inet::Family family) { return {*socket_, family}; }
 
-  // As in NativeHostports.
+  // As in NativeHostports; those who share a chain have to do with each other too.
   std::vector<Holding> list(inet::Family family);
   std::vector<Holding> list_concerned(inet::Family family,
                                       const std::vector<netfilter::Owner>& owners,
-                                      const std::vector<Run>& runs);
+                                      std::vector<Run> runs);
   bool any(inet::Family family, const std::function<bool(const Holding&)>& condition);
 
   // Those of xtables rules in which there were host ports when they were first asked for.
@@ -52,6 +52,8 @@ class Books {
               const netfilter::Owner* owner = nullptr);
 
  private:
+  std::vector<Run> read_chain(netfilter::StoreChoice store, inet::Family family,
+                              const std::string& chain);
   bool put(const std::vector<FamilyPlan>& plans, const std::string& attempt,
            const netfilter::Owner* owner);
 

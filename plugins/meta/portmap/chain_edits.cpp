@@ -32,9 +32,13 @@ std::optional<ChainImage> take_image(const xtables::Table& nat, const std::strin
       image.rules.push_back(*stored.rule);
     }
   }
+  // Most chains are jumped to once, and where many rules are comes last.
+  std::size_t left = nat.references(chain);
   for (const char* origin : kOrigins) {
+    if (left == 0) break;
     const auto& rules = nat.rules(origin);
     for (std::size_t at = 0; at < rules.size(); ++at) {
+      if (rules[at].jump_target == chain) --left;
       if (!rules[at].rule || rules[at].jump_target != chain) continue;
       image.jumps.push_back({.from = origin, .position = at, .rule = *rules[at].rule});
     }

@@ -51,16 +51,11 @@ void erase(Table& nat, const std::string& chain, const Group& group) {
 using Ports = std::map<std::pair<std::uint8_t, std::uint16_t>, unsigned>;
 
 template <typename Visit>
-void for_each_port(const Rule& entry, const Visit& visit) {
-  if (const auto& range = entry.destination_ports) {
-    for (unsigned port = range->first; port <= range->last; ++port) {
-      visit(std::pair(entry.protocol, static_cast<std::uint16_t>(port)));
+void for_each_port(const std::vector<Run>& runs, const Visit& visit) {
+  for (const Run& run : runs) {
+    for (unsigned port = run.host_port; port <= run.last_port(); ++port) {
+      visit(std::pair(static_cast<std::uint8_t>(run.protocol), static_cast<std::uint16_t>(port)));
     }
-  }
-  for (const auto& match : entry.matches) {
-    const auto* list = std::get_if<xtables::DestinationPorts>(&match);
-    if (list == nullptr) continue;
-    for (const std::uint16_t port : list->ports) visit(std::pair(entry.protocol, port));
   }
 }
 
@@ -69,17 +64,11 @@ Ports count_ways(const std::vector<StoredRule>& jumps, const std::string& chain,
                  const std::vector<ChainShare>& shares) {
   Ports ways;
   for (const ChainShare& share : shares) {
-    for (const Run& run : share.runs) {
-      for (unsigned port = run.host_port; port <= run.last_port(); ++port) {
-        ways.emplace(
-            std::pair(static_cast<std::uint8_t>(run.protocol), static_cast<std::uint16_t>(port)),
-            0);
-      }
-    }
+    for_each_port(share.runs, [&](const auto& port) { ways.emplace(port, 0); });
   }
   for (const StoredRule& jump : jumps) {
-    if (jump.jump_target != chain || !jump.rule) continue;
-    for_each_port(*jump.rule, [&](const auto& port) {
+    if (jump.jump_target != chain) continue;
+    for_each_port(let_in_by(jump).value_or(std::vector<Run>()), [&](const auto& port) {
       if (const auto way = ways.find(port); way != ways.end()) ++way->second;
     });
   }
@@ -101,6 +90,27 @@ std::optional<Run> served_by(const StoredRule& stored) {
       .host_port = first,
       .container_port = dnat->port == 0 ? first : dnat->port,
       .count = last - first + 1U};
+}
+
+std::optional<std::vector<Run>> let_in_by(const StoredRule& jump) {
+  if (!jump.rule) return std::nullopt;
+  const auto protocol = static_cast<Protocol>(jump.rule->protocol);
+  if (name(protocol).empty()) return std::nullopt;
+  std::vector<Run> runs;
+  const auto add = [&](std::uint16_t first, std::uint16_t last) {
+    runs.push_back({.protocol = protocol,
+                    .host_port = first,
+                    .container_port = first,
+                    .count = last - first + 1U});
+  };
+  if (const auto& range = jump.rule->destination_ports) add(range->first, range->last);
+  for (const auto& match : jump.rule->matches) {
+    const auto* list = std::get_if<xtables::DestinationPorts>(&match);
+    if (list == nullptr) continue;
+    for (const std::uint16_t port : list->ports) add(port, port);
+  }
+  if (runs.empty()) return std::nullopt;
+  return runs;
 }
 
 void replace_rules(Table& nat, const std::string& chain, const std::vector<Rule>& own,
@@ -142,14 +152,16 @@ void remove_rules(Table& nat, const std::string& chain, const std::vector<ChainS
 void prune_jumps(Table& nat, const std::string& chain, const std::vector<ChainShare>& shares) {
   Ports ways = count_ways(nat.rules(kEntryChain), chain, shares);
   nat.erase_if(kEntryChain, [&](const StoredRule& jump) {
-    if (jump.jump_target != chain || !jump.rule) return false;
+    if (jump.jump_target != chain) return false;
+    const auto runs = let_in_by(jump);
+    if (!runs) return false;
     bool needed = false;
-    for_each_port(*jump.rule, [&](const auto& port) {
+    for_each_port(*runs, [&](const auto& port) {
       const auto way = ways.find(port);
       needed = needed || (way != ways.end() && way->second == 1);
     });
     if (needed) return false;
-    for_each_port(*jump.rule, [&](const auto& port) {
+    for_each_port(*runs, [&](const auto& port) {
       if (const auto way = ways.find(port); way != ways.end()) --way->second;
     });
     return true;

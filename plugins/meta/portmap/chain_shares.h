@@ -21,6 +21,9 @@ struct ChainShare {
 // The ports that a rule with DNAT serves; nothing for any other.
 std::optional<Run> served_by(const xtables::StoredRule& stored);
 
+// The ports for which a jump lets packets in; nothing if that cannot be told.
+std::optional<std::vector<Run>> let_in_by(const xtables::StoredRule& jump);
+
 // Puts `own` where the rules of all but `others` are, or behind those.
 void replace_rules(xtables::Table& nat, const std::string& chain,
                    const std::vector<xtables::Rule>& own, const std::vector<ChainShare>& others);

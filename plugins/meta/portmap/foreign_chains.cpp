@@ -28,16 +28,16 @@ std::vector<std::unique_ptr<xtables::Store>> stores_with_hostports(
 }
 
 std::vector<ChainHolder> foreign_chains(xtables::Store& store, Family family,
-                                        const std::vector<Holding>& holdings) {
+                                        const std::vector<Holding>& holdings,
+                                        const std::function<bool(const ChainHolder&)>& condition) {
   const auto nat = store.find(family, "nat");
   if (!nat) return {};
-  std::vector<ChainHolder> chains = chain_holders(*nat);
-  std::erase_if(chains, [&](const ChainHolder& holder) {
-    return std::ranges::any_of(holdings, [&](const Holding& one) {
+  return chain_holders(*nat, [&](const ChainHolder& holder) {
+    const bool is_ours = std::ranges::any_of(holdings, [&](const Holding& one) {
       return one.chain == holder.chain && one.store == choice_of(store);
     });
+    return !is_ours && condition(holder);
   });
-  return chains;
 }
 
 }  // namespace cni::portmap

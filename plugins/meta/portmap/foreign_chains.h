@@ -2,6 +2,7 @@
 // reference suite, or from a time without nf_tables.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -20,8 +21,9 @@ netfilter::StoreChoice choice_of(const xtables::Store& store);
 std::vector<std::unique_ptr<xtables::Store>> stores_with_hostports(
     std::optional<nftables::Socket>& socket);
 
-// Those that none of `holdings` has.
+// Those that none of `holdings` has and for which `condition` holds, see chain_holders().
 std::vector<ChainHolder> foreign_chains(xtables::Store& store, inet::Family family,
-                                        const std::vector<Holding>& holdings);
+                                        const std::vector<Holding>& holdings,
+                                        const std::function<bool(const ChainHolder&)>& condition);
 
 }  // namespace cni::portmap

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/text.h"
 #include "chain_names.h"
@@ -79,10 +81,16 @@ void ForeignClaims::look_at_tables(Books& books, Family family, const PortIndex&
 void ForeignClaims::look_at_chains(Books& books, const FamilyPlan& plan, const Holding& wanted,
                                    const PortIndex& index) {
   const std::string own_chain = container_chain(owner_.network, owner_.container_id);
+  const auto may_be_in_the_way = [&](const ChainHolder& holder) {
+    if (holder.chain == own_chain || holder.container_id == owner_.container_id) return false;
+    return !holder.let_in || std::ranges::any_of(*holder.let_in, [&](const Run& run) {
+      return !index.colliding(run).empty();
+    });
+  };
   for (const auto& store : books.stores()) {
     const StoreChoice choice = choice_of(*store);
-    for (const ChainHolder& holder : foreign_chains(*store, plan.family, plan.before)) {
-      if (holder.chain == own_chain || holder.container_id == owner_.container_id) continue;
+    for (const ChainHolder& holder :
+         foreign_chains(*store, plan.family, plan.before, may_be_in_the_way)) {
       const Judgement judgement = judge(index, {.runs = holder.runs,
                                                 .network = holder.network,
                                                 .container_id = holder.container_id,

@@ -26,7 +26,8 @@ bool do_strangers_need_localnet(const std::string& interface, const std::vector<
     }
   }
   for (const auto& store : books.stores()) {
-    for (const ChainHolder& holder : foreign_chains(*store, Family::kIpv4, holdings)) {
+    const auto all = [](const ChainHolder& /*holder*/) { return true; };
+    for (const ChainHolder& holder : foreign_chains(*store, Family::kIpv4, holdings, all)) {
       needed = needed || leads_there(holder.address);
     }
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 
@@ -40,11 +41,14 @@ Frame frame_of(inet::Family family, const std::vector<Holding>& holdings) {
       std::ranges::any_of(holdings, [](const Holding& one) { return is_native(one); });
   const bool guard =
       std::ranges::any_of(holdings, [](const Holding& one) { return one.localnet.has_value(); });
+  const bool in_chains =
+      std::ranges::any_of(holdings, [](const Holding& one) { return !is_native(one); });
   Frame frame;
-  if (native) {
-    frame.layout = hostports_layout(family, guard);
-  } else if (guard) {
-    frame.layout = guard_layout();
+  if (native) frame.layout = hostports_layout(family, guard);
+  if (in_chains) {
+    netfilter::Layout more = chains_layout(family, guard && !native);
+    std::ranges::move(more.sets, std::back_inserter(frame.layout.sets));
+    std::ranges::move(more.chains, std::back_inserter(frame.layout.chains));
   }
   frame.layout.sets.push_back(unmapped_set(family));
   for (const Holding& one : holdings) {
@@ -105,8 +109,16 @@ std::vector<Holding> NativeHostports::list_concerned(const std::vector<netfilter
     runs.insert(runs.end(), one.waiting.begin(), one.waiting.end());
   }
   if (runs.empty()) return found;
-  for (const Competition& one : competition(family_, runs)) {
-    for (const auto& record : table_.records_of(find_competing(socket_, one))) add(record);
+  for (const Kept kept : {Kept::kHere, Kept::kInChains}) {
+    const auto sets = competition(family_, runs, kept);
+    // On most hosts nobody has his rules in another store. The sets for that are made together.
+    if (kept == Kept::kInChains &&
+        !socket_.has_set(sets.front().set.table, sets.front().set.name)) {
+      continue;
+    }
+    for (const Competition& one : sets) {
+      for (const auto& record : table_.records_of(find_competing(socket_, one))) add(record);
+    }
   }
   return found;
 }

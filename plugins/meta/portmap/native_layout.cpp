@@ -82,6 +82,8 @@ Set to_chain(Set set) {
 // All that can have elements of attachments.
 struct Sets {
   Set ip_gates, gates, range_gates, ip_ports, ports, ranges, sources_of;
+  // Of those whose rules are elsewhere.
+  Set chain_ip_ports, chain_ports, chain_ranges;
 };
 
 // Asking for more is slower than reading all.
@@ -98,7 +100,10 @@ Sets sets_of(Family family) {
           .ip_ports = to_address(port_map(family, "ip_ports", Key::kAddressAndPort), family, true),
           .ports = to_address(port_map(family, "ports", Key::kPort), family, true),
           .ranges = to_address(port_map(family, "ranges", Key::kRange), family, false),
-          .sources_of = to_chain(sources_of)};
+          .sources_of = to_chain(sources_of),
+          .chain_ip_ports = port_map(family, "chain_ip_ports", Key::kAddressAndPort),
+          .chain_ports = port_map(family, "chain_ports", Key::kPort),
+          .chain_ranges = port_map(family, "chain_ranges", Key::kRange)};
 }
 
 Expression load_address(Family family, bool source, unsigned to) {
@@ -311,8 +316,12 @@ netfilter::Layout hostports_layout(Family family, bool with_guard) {
   return layout;
 }
 
-netfilter::Layout guard_layout() {
-  return {.sets = {}, .chains = {guard_chain()}};
+netfilter::Layout chains_layout(Family family, bool with_guard) {
+  const Sets sets = sets_of(family);
+  netfilter::Layout layout{.sets = {sets.chain_ip_ports, sets.chain_ports, sets.chain_ranges},
+                           .chains = {}};
+  if (with_guard) layout.chains.push_back(guard_chain());
+  return layout;
 }
 
 std::vector<SharedChain> shared_chains(const Holding& holding) {
@@ -333,11 +342,12 @@ Set unmapped_set(Family family) {
           .key_type = nftables::kTypeInterfaceName};
 }
 
-std::vector<Competition> competition(Family family, const std::vector<Run>& runs) {
+std::vector<Competition> competition(Family family, const std::vector<Run>& runs, Kept kept) {
   const Sets sets = sets_of(family);
-  Competition ports{sets.ports, std::vector<Bytes>(), {}};
-  Competition ip_ports{sets.ip_ports, std::vector<Bytes>(), {}};
-  Competition ranges{sets.ranges, std::nullopt, {}};
+  const bool here = kept == Kept::kHere;
+  Competition ports{here ? sets.ports : sets.chain_ports, std::vector<Bytes>(), {}};
+  Competition ip_ports{here ? sets.ip_ports : sets.chain_ip_ports, std::vector<Bytes>(), {}};
+  Competition ranges{here ? sets.ranges : sets.chain_ranges, std::nullopt, {}};
   std::size_t count = 0;
   for (const Run& run : runs) {
     ranges.intervals.push_back(range_of(family, run));
@@ -361,32 +371,37 @@ std::vector<SetElements> elements_of(const Holding& holding) {
   const Sets sets = sets_of(family);
   SetElements ip_gates{sets.ip_gates, {}}, gates{sets.gates, {}}, range_gates{sets.range_gates, {}},
       ip_ports{sets.ip_ports, {}}, ports{sets.ports, {}}, ranges{sets.ranges, {}},
-      sources_of{sets.sources_of, {}}, unmapped{unmapped_set(family), {}};
+      sources_of{sets.sources_of, {}}, chain_ip_ports{sets.chain_ip_ports, {}},
+      chain_ports{sets.chain_ports, {}}, chain_ranges{sets.chain_ranges, {}},
+      unmapped{unmapped_set(family), {}};
   const bool native = holding.store == netfilter::StoreChoice::kNative;
-  if (!native || holding.ended || !holding.waiting.empty()) {
+  if (holding.ended || !holding.waiting.empty()) {
     unmapped.elements.push_back({.key = netfilter::attachment_key(holding.owner)});
   }
-  const std::vector<Run> runs = native ? holding.runs : std::vector<Run>();
   const Bytes container = nftables::bytes_of(holding.address.address);
 
-  for (const Run& run : runs) {
-    const auto gate = run.gate
+  for (const Run& run : holding.runs) {
+    const auto gate = native && run.gate
                           ? std::optional(Verdict{.kind = Verdict::Kind::kJump,
                                                   .chain = gate_name(holding.gates[*run.gate])})
                           : std::nullopt;
-    if (is_range(run, runs)) {
+    if (is_range(run, holding.runs)) {
       Element range = range_of(family, run);
       if (gate) {
         range_gates.elements.push_back(
             {.key = range.key, .key_end = range.key_end, .verdict = gate});
       }
-      range.value = container;
-      ranges.elements.push_back(std::move(range));
+      if (native) range.value = container;
+      (native ? ranges : chain_ranges).elements.push_back(std::move(range));
       continue;
     }
     for (std::uint32_t offset = 0; offset < run.count; ++offset) {
       const auto port = static_cast<std::uint16_t>(run.host_port + offset);
       const Bytes key = run.host_ip ? address_key(*run.host_ip, run, port) : port_key(run, port);
+      if (!native) {
+        (run.host_ip ? chain_ip_ports : chain_ports).elements.push_back({.key = key});
+        continue;
+      }
       const Bytes value = nftables::concatenation(
           {container,
            nftables::network_order(static_cast<std::uint16_t>(run.container_port + offset))});
@@ -399,7 +414,8 @@ std::vector<SetElements> elements_of(const Holding& holding) {
         {.key = container,
          .verdict = Verdict{.kind = Verdict::Kind::kJump, .chain = masquerade_name(holding)}});
   }
-  return {ip_gates, gates, range_gates, ip_ports, ports, ranges, sources_of, unmapped};
+  return {ip_gates,   gates,          range_gates, ip_ports,     ports,   ranges,
+          sources_of, chain_ip_ports, chain_ports, chain_ranges, unmapped};
 }
 
 }  // namespace cni::portmap

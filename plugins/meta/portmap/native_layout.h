@@ -10,7 +10,9 @@
 //                    accept (not meant) / drop (not let in) / return
 //   postrouting -- came through hostports --> sources_of: the container's address
 //     near-..., everybody   masquerade, shared by all containers of a network
-//   unmapped     of whom the above does not tell all; no rule looks here
+// No rule looks into these:
+//   chain_ip_ports, chain_ports, chain_ranges   the same of those whose rules are in another store
+//   unmapped     who waits for ports, or has ended
 //   guard        drops what comes from elsewhere and is sent to 127.0.0.0/8
 #pragma once
 
@@ -28,8 +30,8 @@ nftables::TableId hostports_table(inet::Family family);
 
 // `with_guard` as long as route_localnet is on somewhere because of us.
 netfilter::Layout hostports_layout(inet::Family family, bool with_guard);
-// For attachments whose rules are in another store: nothing but the guard.
-netfilter::Layout guard_layout();
+// For attachments whose rules are in another store.
+netfilter::Layout chains_layout(inet::Family family, bool with_guard);
 
 // A chain that several attachments may use, for equal settings.
 struct SharedChain {
@@ -45,7 +47,7 @@ struct SharedChain {
 std::vector<SharedChain> shared_chains(const Holding& holding);
 
 // Attachments whose elements do not tell all that others have to know of them: that they wait for
-// ports, or have their rules in another store.
+// ports.
 nftables::Set unmapped_set(inet::Family family);
 
 // The elements of one set by which somebody has a port of `runs`.
@@ -56,7 +58,8 @@ struct Competition {
   // Elements of an interval set, one of which an element of the set must meet.
   std::vector<nftables::Element> intervals;
 };
-std::vector<Competition> competition(inet::Family family, const std::vector<Run>& runs);
+enum class Kept { kHere, kInChains };
+std::vector<Competition> competition(inet::Family family, const std::vector<Run>& runs, Kept kept);
 
 // Elements of one attachment, without the mark of the owner.
 struct SetElements {

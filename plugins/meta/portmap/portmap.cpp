@@ -58,13 +58,16 @@ void check(const Request& request) {
   found.finish();
 }
 
+bool has_own_name(const ChainHolder& holder, const Request& request) {
+  return holder.chain == container_chain(request.conf.name(), request.environment.container_id);
+}
+
 // The container's own chain by its name, and one that it got when the network had another name:
 // known by its address, or by the namespace being gone, when none of its networks is left.
 bool is_chain_of(const ChainHolder& holder, const Request& request,
                  const std::optional<inet::Address>& v4, const std::optional<inet::Address>& v6) {
-  const std::string& id = request.environment.container_id;
-  if (holder.chain == container_chain(request.conf.name(), id)) return true;
-  if (holder.container_id != id) return false;
+  if (has_own_name(holder, request)) return true;
+  if (holder.container_id != request.environment.container_id) return false;
   if (!v4 && !v6) return !request.netns;
   return holder.address && (holder.address == v4 || holder.address == v6);
 }
@@ -86,6 +89,10 @@ void del(const Request& request) {
   BestEffort cleanup;
   withdraw({.attachment = owner,
             .holding = [&](const Holding& one) { return same_attachment(one.owner, owner); },
+            .may_be =
+                [&](const ChainHolder& one) {
+                  return has_own_name(one, request) || one.container_id == container_id;
+                },
             .chain = [&](const ChainHolder& one) { return is_chain_of(one, request, v4, v6); },
             .reference_id = container_id,
             .reference_v4 = v4,
@@ -110,16 +117,17 @@ void gc(const Request& request) {
       return one.container_id == container_id && (ifname == nullptr || one.ifname == *ifname);
     });
   };
+  const auto is_stale = [&](const ChainHolder& one) {
+    return one.network == network && !is_valid(one.container_id, nullptr);
+  };
   BestEffort collection;
   withdraw({.holding =
                 [&](const Holding& one) {
                   return one.owner.network == network &&
                          !is_valid(one.owner.container_id, &one.owner.ifname);
                 },
-            .chain =
-                [&](const ChainHolder& one) {
-                  return one.network == network && !is_valid(one.container_id, nullptr);
-                }},
+            .may_be = is_stale,
+            .chain = is_stale},
            collection);
   collection.finish();
 }

@@ -86,7 +86,8 @@ class Withdrawal {
  private:
   void remove_foreign_chains(xtables::Store& store, const FamilyPlan& plan) {
     std::vector<std::string> chains;
-    for (const ChainHolder& holder : foreign_chains(store, plan.family, plan.before)) {
+    for (const ChainHolder& holder :
+         foreign_chains(store, plan.family, plan.before, selection_.may_be)) {
       if (!selection_.chain(holder)) continue;
       chains.push_back(holder.chain);
       forwarded_.push_back({plan.family, holder.runs, holder.address});

@@ -16,7 +16,9 @@ struct Selection {
   // Of the only one that `holding` can hold for; nothing if there may be more.
   std::optional<netfilter::Owner> attachment = {};
   std::function<bool(const Holding&)> holding;
-  // Of those that nothing is written down about.
+  // Of those that nothing is written down about. `may_be` goes by names: a chain is read if it says
+  // so, and then `chain` decides.
+  std::function<bool(const ChainHolder&)> may_be;
   std::function<bool(const ChainHolder&)> chain;
   // In the reference suite's native tables: nothing, or the container.
   std::string reference_id = {};

@@ -149,26 +149,34 @@ std::vector<StoredRule> jumps_to(const Table& nat, const std::string& chain) {
   return jumps;
 }
 
-bool is_container_chain(const std::string& chain) {
-  return chain.starts_with(kContainerChainPrefix) || chain.starts_with(kSourceChainPrefix);
+struct SharedChain {
+  std::string name;
+  std::vector<std::string> origins;  // from where portmap jumps to it
+};
+
+std::vector<SharedChain> shared_chains() {
+  return {{kEntryChain, {"PREROUTING", "OUTPUT"}},
+          {kMasqueradeChain, {"POSTROUTING"}},
+          {kSetMarkChain, {}}};
+}
+
+// Also by hand, or as externalSetMarkChain.
+bool is_used_by_others(const Table& nat, const SharedChain& chain) {
+  std::size_t references = nat.references(chain.name);
+  for (const std::string& origin : chain.origins) {
+    if (references == 0) break;
+    references -= static_cast<std::size_t>(
+        std::ranges::count(nat.rules(origin), chain.name, &StoredRule::jump_target));
+  }
+  return references > 0;
 }
 
 void delete_shared_chains_unless_used(Table& nat) {
-  const std::vector<std::string> chains = nat.chains();
-  if (std::ranges::any_of(chains, is_container_chain) || !nat.rules(kEntryChain).empty()) return;
-  const auto is_shared = [](const std::string& chain) {
-    return chain == kEntryChain || chain == kSetMarkChain || chain == kMasqueradeChain;
-  };
-  for (const std::string& chain : chains) {
-    // Somebody else uses them: by hand, or as externalSetMarkChain.
-    if (std::ranges::any_of(nat.rules(chain),
-                            [&](const StoredRule& rule) { return is_shared(rule.jump_target); })) {
-      return;
-    }
-  }
-  nat.delete_chain_if_exists(kEntryChain, {"PREROUTING", "OUTPUT"});
-  nat.delete_chain_if_exists(kMasqueradeChain, {"POSTROUTING"});
-  nat.delete_chain_if_exists(kSetMarkChain, {});
+  if (!nat.rules(kEntryChain).empty()) return;
+  const auto chains = shared_chains();
+  const auto is_used = [&](const SharedChain& chain) { return is_used_by_others(nat, chain); };
+  if (std::ranges::any_of(chains, is_used)) return;
+  for (const auto& [name, origins] : chains) nat.delete_chain_if_exists(name, origins);
 }
 
 }  // namespace
@@ -245,19 +253,28 @@ bool remove_chain(Table& nat, const std::string& chain) {
   return had || had_source;
 }
 
-std::vector<ChainHolder> chain_holders(const Table& nat) {
+std::vector<ChainHolder> chain_holders(const Table& nat,
+                                       const std::function<bool(const ChainHolder&)>& condition) {
   std::map<std::string, ChainHolder> holders;
   for (const StoredRule& entry : nat.rules(kEntryChain)) {
     if (!entry.jump_target.starts_with(kContainerChainPrefix)) continue;
-    ChainHolder& holder = holders[entry.jump_target];
-    holder.chain = entry.jump_target;
+    const auto [place, is_new] = holders.try_emplace(entry.jump_target);
+    ChainHolder& holder = place->second;
+    if (is_new) {
+      holder.chain = entry.jump_target;
+      holder.let_in.emplace();
+    }
     if (const auto owner = parse_entry_comment(entry.comment)) {
       holder.network = owner->network;
       holder.container_id = owner->container_id;
     }
+    const auto let_in = let_in_by(entry);
+    if (!let_in) holder.let_in.reset();
+    if (holder.let_in) holder.let_in->insert(holder.let_in->end(), let_in->begin(), let_in->end());
   }
   std::vector<ChainHolder> list;
   for (auto& [chain, holder] : holders) {
+    if (!condition(holder)) continue;
     for (const StoredRule& stored : nat.rules(chain)) {
       const auto run = served_by(stored);
       if (!run) continue;

@@ -8,6 +8,7 @@
 //   POSTROUTING --> CNI-HOSTPORT-MASQ   masquerades what has the mark
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,14 +49,20 @@ std::vector<std::string> missing_rules(const xtables::Table& nat, const Containe
 // Returns whether it was there.
 bool remove_chain(xtables::Table& nat, const std::string& chain);
 
-// The containers that have ports.
+// A container that has ports.
 struct ChainHolder {
   std::string chain;
   std::string network;       // "" if not known
   std::string container_id;  // "" if not known
+  // What jumps to the chain: no port is in it that is not among these. Nothing if there is a jump
+  // that cannot be told.
+  std::optional<std::vector<Run>> let_in;
+  // From the chain itself.
   std::vector<Run> runs;
   std::optional<inet::Address> address;  // of the container
 };
-std::vector<ChainHolder> chain_holders(const xtables::Table& nat);
+// Those for which `condition` holds, which is asked before a chain is read.
+std::vector<ChainHolder> chain_holders(const xtables::Table& nat,
+                                       const std::function<bool(const ChainHolder&)>& condition);
 
 }  // namespace cni::portmap

@@ -44,8 +44,7 @@ void list_all(Socket& socket) {
 }
 
 void read_dialect(Socket& socket) {
-  const auto chains = socket.list_chains(nftables::Family::kIp4);
-  xtables::DialectTable table(inet::Family::kIpv4, "nat", chains, socket.list_rules(kNat));
+  xtables::DialectTable table(inet::Family::kIpv4, "nat", {std::shared_ptr<void>(), &socket});
   for (const std::string& chain : table.chains()) table.rules(chain);
   const masquerade::Config config;
   const std::vector<inet::Network> addresses = {*inet::Network::parse("10.88.0.5/16")};
@@ -54,7 +53,8 @@ void read_dialect(Socket& socket) {
   forward_accept::remove_from(table, kOwner);
   masquerade::remove_from(table, kOwner, addresses);
   masquerade::collect_from(table, "net", {});
-  for (const portmap::ChainHolder& holder : portmap::chain_holders(table)) {
+  const auto all = [](const portmap::ChainHolder& /*holder*/) { return true; };
+  for (const portmap::ChainHolder& holder : portmap::chain_holders(table, all)) {
     portmap::remove_chain(table, holder.chain);
     require(!table.has_chain(holder.chain), "a chain that is removed is gone");
   }

@@ -27,6 +27,15 @@ class MemoryTable : public xtables::Table {
     const auto found = chains_.find(chain);
     return found == chains_.end() ? kNone : found->second;
   }
+  std::size_t references(const std::string& chain) const override {
+    std::size_t count = 0;
+    for (const auto& [origin, rules] : chains_) {
+      for (const xtables::StoredRule& rule : rules) {
+        if (rule.jump_target == chain) ++count;
+      }
+    }
+    return count;
+  }
   bool drops_by_policy(const std::string& /*chain*/) const override { return false; }
 
   void ensure_chain(const std::string& chain) override { chains_[chain]; }
