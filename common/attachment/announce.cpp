@@ -18,10 +18,17 @@ void announce_addresses(netlink::Socket& container, const netlink::Link& link) {
   }
 }
 
+void confirm_neighbour(netlink::Socket& socket, const netlink::Link& link,
+                       const inet::Address& address, const inet::Mac& mac) {
+  if (netlink::replace_neighbour_if_possible(socket, link, address, mac)) return;
+  log::info("the kernel's table of neighbours is full (gc_thresh3): {} is not entered",
+            address.text());
+}
+
 void confirm_neighbours(netlink::Socket& host, const netlink::Link& link, const Result& result,
                         const inet::Mac& mac) {
   for (const IpConfig& ip : result.ips) {
-    netlink::replace_neighbour(host, link, ip.address.address, mac);
+    confirm_neighbour(host, link, ip.address.address, mac);
   }
 }
 

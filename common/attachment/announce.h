@@ -15,7 +15,11 @@ namespace cni::attachment {
 // and ignored.
 void announce_addresses(netlink::Socket& container, const netlink::Link& link);
 
-// The host knows by itself: on its `link` the addresses of `result` have this MAC.
+// Tells one end of the link what it would else ask for: that the address has this MAC. Where there
+// is no room for a new neighbour that is all, since there is no old entry to correct either.
+void confirm_neighbour(netlink::Socket& socket, const netlink::Link& link,
+                       const inet::Address& address, const inet::Mac& mac);
+// The same of the addresses of `result`, for the host.
 void confirm_neighbours(netlink::Socket& host, const netlink::Link& link, const Result& result,
                         const inet::Mac& mac);
 

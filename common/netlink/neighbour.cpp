@@ -26,13 +26,15 @@ Message neighbour_message(std::uint16_t type, std::uint16_t flags, const Link& l
 
 }  // namespace
 
-void replace_neighbour(Socket& socket, const Link& link, const inet::Address& address,
-                       const inet::Mac& mac) {
+bool replace_neighbour_if_possible(Socket& socket, const Link& link, const inet::Address& address,
+                                   const inet::Mac& mac) {
   Message message =
       neighbour_message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, link, address, NUD_REACHABLE);
   message.put_mac(NDA_LLADDR, mac);
-  socket.request(message, fmt::format("set neighbour {} of link {} to {}", address.text(),
-                                      in_quotes(link.name), mac.text()));
+  return socket.try_change(message,
+                           fmt::format("set neighbour {} of link {} to {}", address.text(),
+                                       in_quotes(link.name), mac.text()),
+                           {ENOBUFS});
 }
 
 bool delete_neighbour_if_exists(Socket& socket, const Link& link, const inet::Address& address) {

@@ -125,22 +125,22 @@ std::vector<Answer> Socket::request(Message& message, const std::string& attempt
 
 bool Socket::try_change(Message& message, const std::string& attempt,
                         std::initializer_list<int> refusals) {
-  const Outcome outcome = exchange(message, attempt);
+  const Outcome outcome = exchange(message, attempt, refusals, nullptr);
   if (outcome.error_number == 0) return true;
   if (std::ranges::find(refusals, outcome.error_number) != refusals.end()) return false;
   throw KernelError(outcome.error_number, attempt, outcome.explanation);
 }
 
 Outcome Socket::exchange(Message& message, const std::string& attempt) {
-  return exchange(message, attempt, nullptr);
+  return exchange(message, attempt, {}, nullptr);
 }
 
 Outcome Socket::visit(Message& message, const std::string& attempt, const AnswerVisitor& visitor) {
-  return exchange(message, attempt, &visitor);
+  return exchange(message, attempt, {}, &visitor);
 }
 
 Outcome Socket::exchange(Message& message, const std::string& attempt,
-                         const AnswerVisitor* visitor) {
+                         std::initializer_list<int> refusals, const AnswerVisitor* visitor) {
   if (!message.is_question()) message.header()->nlmsg_flags |= NLM_F_ACK;
 
   Patience patience;
@@ -155,7 +155,9 @@ Outcome Socket::exchange(Message& message, const std::string& attempt,
       continue;
     }
     const int error_number = reply.lost ? ENOBUFS : reply.outcome.error_number;
-    if (!worth_repeating(error_number)) {
+    const bool is_final =
+        !reply.lost && std::ranges::find(refusals, error_number) != refusals.end();
+    if (is_final || !worth_repeating(error_number)) {
       if (answer_was_lost && error_number == EEXIST) {
         throw Busy(fmt::format("{}: the kernel's first answer was lost", attempt));
       }

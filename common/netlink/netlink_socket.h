@@ -56,7 +56,8 @@ class Socket {
   // refuses. `attempt` names the object, for example `set link "eth0" up`.
   std::vector<Answer> request(Message& message, const std::string& attempt);
 
-  // The same for a change that may be refused with one of these errnos, and then returns false.
+  // The same for a change that may be refused with one of these errnos, and then returns false, at
+  // once.
   bool try_change(Message& message, const std::string& attempt,
                   std::initializer_list<int> refusals);
 
@@ -94,7 +95,8 @@ class Socket {
   };
 
   explicit Socket(std::unique_ptr<nl_sock, Close> socket);
-  Outcome exchange(Message& message, const std::string& attempt, const AnswerVisitor* visitor);
+  Outcome exchange(Message& message, const std::string& attempt,
+                   std::initializer_list<int> refusals, const AnswerVisitor* visitor);
   // Takes the kernel's datagrams until `take` has all it wants. False if some were lost, or cut off
   // because they are longer than the buffer, and the rest that is there has been taken.
   using DatagramReader = std::function<bool(std::span<const std::byte> datagram)>;

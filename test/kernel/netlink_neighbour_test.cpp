@@ -19,13 +19,16 @@ TEST_CASE("a neighbour is known, changed and forgotten", "[netlink][veth][ipv6]"
   change_link(socket, link, {.up = true});
   change_link(socket, get_link(socket, "c0"), {.up = true});
 
+  const auto set = [&](const Address& address, const std::string& mac) {
+    return replace_neighbour_if_possible(socket, link, address, *Mac::parse(mac));
+  };
   for (const std::string text : {"10.1.2.1", "fd00::1"}) {
     const Address address = *Address::parse(text);
     const auto shown = [&] { return host.run("ip neighbour show to " + text + " dev v0"); };
     CHECK_FALSE(delete_neighbour_if_exists(socket, link, address));
-    replace_neighbour(socket, link, address, *Mac::parse("02:00:00:00:00:01"));
+    CHECK(set(address, "02:00:00:00:00:01"));
     CHECK_THAT(shown(), Contains("02:00:00:00:00:01") && Contains("REACHABLE"));
-    replace_neighbour(socket, link, address, *Mac::parse("02:00:00:00:00:02"));
+    CHECK(set(address, "02:00:00:00:00:02"));
     CHECK_THAT(shown(), Contains("02:00:00:00:00:02") && Contains("REACHABLE"));
     CHECK(delete_neighbour_if_exists(socket, link, address));
     CHECK(shown().empty());
@@ -34,6 +37,6 @@ TEST_CASE("a neighbour is known, changed and forgotten", "[netlink][veth][ipv6]"
   delete_link_if_exists(socket, link.index);
   CHECK_FALSE(delete_neighbour_if_exists(socket, link, address));
   CHECK_THROWS_WITH(
-      replace_neighbour(socket, link, address, *Mac::parse("02:00:00:00:00:01")),
+      set(address, "02:00:00:00:00:01"),
       Contains("set neighbour 10.1.2.1 of link \"v0\" to 02:00:00:00:00:01: no such device"));
 }

@@ -10,7 +10,6 @@
 #include "attachment/ipv6.h"
 #include "netlink/address.h"
 #include "netlink/link_watch.h"
-#include "netlink/neighbour.h"
 #include "protocol/error.h"
 
 namespace cni::veth {
@@ -150,7 +149,7 @@ void introduce(netlink::Socket& host, netlink::Socket& container, const attachme
                const Result& result) {
   attachment::confirm_neighbours(host, veth.host, result, *veth.container.mac);
   for (const Network& gateway : gateway_addresses(result)) {
-    netlink::replace_neighbour(container, veth.container, gateway.address, *veth.host.mac);
+    attachment::confirm_neighbour(container, veth.container, gateway.address, *veth.host.mac);
   }
 }
 
