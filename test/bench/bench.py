@@ -3,10 +3,10 @@
 
   bench.py BIN TEST [PART...] [--json] [--quick] [--markdown] [--chart FILE] [--reference DIRECTORY]
 
-BIN has our plugins, TEST the programs bench_floor, bench_empty and bench_launch. Parts: verbs,
-scale, parallel, footprint; all of them if none is given. --quick takes few samples and small sizes,
-and is good for trying it out. Prints tables, and whether each target is met; exits with 0 in any
-case that could be measured.
+BIN has our plugins, TEST the programs bench_floor, bench_empty, bench_launch and bench_traffic.
+Parts: verbs, scale, leases, ports, parallel, datapath, footprint; all of them if none is given.
+--quick takes few samples and small sizes, and is good for trying it out. Prints tables, and whether
+each target is met; exits with 0 in any case that could be measured.
 """
 
 import argparse
@@ -18,14 +18,17 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import twins  # noqa: E402
 import chart  # noqa: E402
+import datapath  # noqa: E402
 import footprint  # noqa: E402
 from lab import Lab  # noqa: E402
+import leases  # noqa: E402
 import parallel  # noqa: E402
+import ports  # noqa: E402
 import report  # noqa: E402
 import scale  # noqa: E402
 import verbs  # noqa: E402
 
-PARTS = ("verbs", "scale", "parallel", "footprint")
+PARTS = ("verbs", "scale", "leases", "ports", "parallel", "datapath", "footprint")
 
 
 def parse_arguments():
@@ -53,7 +56,7 @@ def main():
     folders = {"ours": os.path.abspath(arguments.bin),
                "reference": os.path.abspath(arguments.reference)}
     programs = {name: os.path.abspath(f"{arguments.test}/bench_{name}")
-                for name in ("floor", "empty", "launch")}
+                for name in ("floor", "empty", "launch", "traffic")}
     parts = arguments.parts or PARTS
     quick = arguments.quick
     found = {}
@@ -61,8 +64,14 @@ def main():
         found["verbs"] = verbs.measure(lab, folders, programs, 10 if quick else 60)
     if "scale" in parts:
         found["scale"] = scale.measure(lab, folders["ours"], quick)
+    if "leases" in parts:
+        found["leases"] = leases.measure(lab, folders, quick)
+    if "ports" in parts:
+        found["ports"] = ports.measure(lab, folders["ours"], quick)
     if "parallel" in parts:
         found["parallel"] = parallel.measure(lab, folders, 20 if quick else 100)
+    if "datapath" in parts:
+        found["datapath"] = datapath.measure(lab, folders["ours"], programs["traffic"], quick)
     if "footprint" in parts:
         found["footprint"] = footprint.measure(folders["ours"])
     if chart_file and "scale" in found:

@@ -6,10 +6,11 @@ import os
 import subprocess
 import time
 
-from lab import Chain, Host, percentile
+from lab import Chain, Host, median, percentile
 import twins
 
 WORKERS = 100
+SERIAL = 9  # samples of a call that is alone
 
 
 def call_chain(host, verb, number, netns):
@@ -37,10 +38,10 @@ def measure(lab, folders, count):
         host = Host(lab, name, folder, Chain("bridge + portmap", "nftables"))
         containers = [twins.Namespace(f"x{next(Host.numbers)}") for _ in range(count + 1)]
         found[name] = {}
-        serial = {}
-        for verb in ("ADD", "DEL"):
-            times = [call_chain(host, verb, count, containers[count].path)]
-            serial[verb] = times[0] * 1000
+        serial = {"ADD": [], "DEL": []}
+        for _ in range(SERIAL):
+            for verb, taken in serial.items():
+                taken.append(call_chain(host, verb, count, containers[count].path) * 1000)
         for verb in ("ADD", "DEL"):
             begin = time.monotonic()
             with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
@@ -50,7 +51,7 @@ def measure(lab, folders, count):
                     range(count)))
             found[name][verb] = {"per_second": count / (time.monotonic() - begin),
                                  "p99": percentile(times, 0.99) * 1000,
-                                 "serial": serial[verb]}
+                                 "serial": median(serial[verb])}
             lab.settle()
         host.remove()
         for container in containers:

@@ -9,7 +9,9 @@ REFERENCE = "reference"
 
 def show(found, markdown):
     for part, print_part in (("verbs", show_verbs), ("scale", show_scale),
-                             ("parallel", show_parallel), ("footprint", show_footprint)):
+                             ("leases", show_leases), ("ports", show_ports),
+                             ("parallel", show_parallel), ("datapath", show_datapath),
+                             ("footprint", show_footprint)):
         if part in found:
             print_part(found[part], markdown)
     judged = targets(found)
@@ -62,6 +64,39 @@ def show_scale(found, markdown):
                    for key in ("wall", "processor")))
                 for store, by_kind in found.items() for size, costs in by_kind[kind].items()]
         table(("store", what, "ADD ms", "CPU ms", "DEL ms", "CPU ms"), rows, markdown)
+
+
+def show_leases(found, markdown):
+    """Of host-local, called alone."""
+    rows = []
+    for size, ours in found["ours"].items():
+        theirs = found[REFERENCE][size]
+        rows.append((f"{int(size):,}",
+                     *(cell for verb in ("ADD", "DEL")
+                       for cell in (f"{ours[verb]:.2f}", f"{theirs[verb]:.2f}",
+                                    f"{theirs[verb] / ours[verb]:.1f}"))))
+    table(("leases in place", "ADD ms", "reference ms", "times faster", "DEL ms", "reference ms",
+           "times faster"), rows, markdown)
+
+
+def show_ports(found, markdown):
+    """Of portmap, called alone."""
+    columns = ("ADD alone", "ADD beside", "DEL alone", "DEL beside", "ADD of all", "DEL of all")
+    table(("store", "host ports", *(f"{column} ms" for column in columns)),
+          [(store, f"{taken['ports']:,}", *(f"{taken[column]:.2f}" for column in columns))
+           for store, taken in found.items()], markdown)
+
+
+def show_datapath(found, markdown):
+    """A second, and how much that is of what goes through a single host port."""
+    rows = []
+    for store, kinds in found.items():
+        for kind, by_ports in kinds.items():
+            first = next(iter(by_ports.values()))
+            rows.append((store, kind, *(f"{taken:,.0f} ({taken / first * 100:.0f} %)"
+                                        for taken in by_ports.values())))
+    sizes = next(iter(next(iter(found.values())).values()))
+    table(("store", "a second", *(f"{int(size):,} host ports" for size in sizes)), rows, markdown)
 
 
 def show_parallel(found, markdown):

@@ -11,6 +11,7 @@ INSTALLED_MIB = 10
 FLAT = 1.3
 PARALLEL_ADDS = 20
 P99_OF_SERIAL = 20
+THROUGH_MANY_PORTS = 0.95
 
 
 def targets(found):
@@ -18,11 +19,11 @@ def targets(found):
     rows = []
 
     def at_least(what, wanted, measured):
-        rows.append((what, f">= {wanted}", f"{measured:.1f}",
+        rows.append((what, f">= {wanted}", f"{measured:.2f}",
                      "met" if measured >= wanted else "not met"))
 
     def at_most(what, wanted, measured):
-        rows.append((what, f"<= {wanted}", f"{measured:.1f}",
+        rows.append((what, f"<= {wanted}", f"{measured:.2f}",
                      "met" if measured <= wanted else "not met"))
 
     for title, verbs in found.get("verbs", {}).items():
@@ -53,6 +54,10 @@ def targets(found):
         at_least("parallel ADDs: times the throughput", PARALLEL_ADDS,
                  ours["per_second"] / theirs["per_second"])
         at_most("parallel ADDs: p99 in serial ADDs", P99_OF_SERIAL, ours["p99"] / ours["serial"])
+    for kind, by_ports in found.get("datapath", {}).get("nftables", {}).items():
+        first, last = by_ports[min(by_ports, key=int)], by_ports[max(by_ports, key=int)]
+        at_least(f"nftables, {kind} through {int(max(by_ports, key=int)):,} host ports: of that "
+                 "through 1", THROUGH_MANY_PORTS, last / first)
     if "footprint" in found:
         at_most("installed programs, MiB", INSTALLED_MIB,
                 sum(found["footprint"].values()) / 2**20)
