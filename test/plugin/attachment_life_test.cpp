@@ -40,6 +40,20 @@ TEMPLATE_TEST_CASE("an attachment goes through all verbs and leaves nothing",
   net.del(one);
 }
 
+TEMPLATE_TEST_CASE("an attachment comes where the kernel has too many neighbours",
+                   "[bridge][veth][ipv6][no-neighbours]", BridgeNetwork, VethNetwork) {
+  TestType net;
+  net.give_by_number();
+  const Attached other = net.add("c7");
+  net.give_dual_stack();
+  const Snapshot before = net.snapshot();
+  const Attached one = net.add("c1");
+  CHECK(one.result["ips"].size() == 2);
+  net.check(one);
+  net.del(one);
+  CHECK(difference(before, net.snapshot()) == "");
+}
+
 TEMPLATE_TEST_CASE("results have the shape of the asked spec version", "[bridge][veth][ipv6]",
                    BridgeNetwork, VethNetwork) {
   TestType net;

@@ -48,6 +48,11 @@ constexpr std::array kNeeds = {
     Need{"real-root", "grep -q '^ *0 *0 *4294967295$' /proc/self/uid_map"},
     // The Go suite's plugins, where Debian puts them.
     Need{"reference-plugins", "test -x /usr/lib/cni/bridge && test -x /usr/lib/cni/portmap"},
+    // The kernel takes no new neighbours: a setting of the whole machine, see test/run.
+    Need{"no-neighbours",
+         "ip link add v0 type veth peer name v1 && ip link set v0 up && "
+         "if ip neighbour add 192.0.2.1 lladdr 02:00:00:00:00:01 dev v0 nud reachable 2>/dev/null; "
+         "then echo 'new neighbours are taken' >&2; false; fi"},
     // A need that no kernel meets, for the test of this mechanism.
     Need{"impossible", "false"},
 };
