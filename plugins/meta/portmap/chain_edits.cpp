@@ -1,7 +1,6 @@
 #include "chain_edits.h"
 
 #include <algorithm>
-#include <array>
 #include <iterator>
 
 #include "chain_names.h"
@@ -17,28 +16,19 @@ using netfilter::StoreChoice;
 using xtables::Rule;
 using xtables::StoredRule;
 
-// Where jumps to chains of host ports are.
-constexpr std::array kOrigins = {"PREROUTING", "OUTPUT", "POSTROUTING", kEntryChain};
-// They go with the last chain of a container.
-constexpr std::array kSharedChains = {kSetMarkChain, kMasqueradeChain, kEntryChain};
-
 // Nothing if there is none. Rules that this code has no words for are left out.
 std::optional<ChainImage> take_image(const xtables::Table& nat, const std::string& chain) {
   if (!nat.has_chain(chain)) return std::nullopt;
   ChainImage image{.chain = chain};
-  for (const StoredRule& stored : nat.rules(chain)) {
-    // Jumps to containers' chains belong to these.
-    if (stored.rule && !stored.jump_target.starts_with(kContainerChainPrefix)) {
-      image.rules.push_back(*stored.rule);
+  // What is in the chain that leads to containers' chains belongs to these.
+  if (chain != kEntryChain) {
+    for (const StoredRule& stored : nat.rules(chain)) {
+      if (stored.rule) image.rules.push_back(*stored.rule);
     }
   }
-  // Most chains are jumped to once, and where many rules are comes last.
-  std::size_t left = nat.references(chain);
-  for (const char* origin : kOrigins) {
-    if (left == 0) break;
+  for (const std::string& origin : origins_of(chain)) {
     const auto& rules = nat.rules(origin);
     for (std::size_t at = 0; at < rules.size(); ++at) {
-      if (rules[at].jump_target == chain) --left;
       if (!rules[at].rule || rules[at].jump_target != chain) continue;
       image.jumps.push_back({.from = origin, .position = at, .rule = *rules[at].rule});
     }
@@ -61,7 +51,7 @@ void put_image(xtables::Table& nat, const ChainImage& image) {
     nat.flush(chain);
     for (const Rule& rule : image.rules) nat.append(chain, rule);
   }
-  for (const char* origin : kOrigins) {
+  for (const std::string& origin : origins_of(chain)) {
     nat.erase_if(origin, [&](const StoredRule& stored) { return stored.jump_target == chain; });
   }
   for (const ChainImage::Jump& jump : image.jumps) {

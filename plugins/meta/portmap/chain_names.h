@@ -1,6 +1,7 @@
 // Names of chains and texts of comments that the reference suite uses too.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,6 +11,8 @@ namespace cni::portmap {
 inline constexpr const char* kEntryChain = "CNI-HOSTPORT-DNAT";
 inline constexpr const char* kSetMarkChain = "CNI-HOSTPORT-SETMARK";
 inline constexpr const char* kMasqueradeChain = "CNI-HOSTPORT-MASQ";
+// They go with the last chain of a container, in this order.
+inline constexpr std::array kSharedChains = {kEntryChain, kMasqueradeChain, kSetMarkChain};
 // Of releases of long ago.
 inline constexpr const char* kSourceEntryChain = "CNI-HOSTPORT-SNAT";
 

@@ -149,37 +149,32 @@ std::vector<StoredRule> jumps_to(const Table& nat, const std::string& chain) {
   return jumps;
 }
 
-struct SharedChain {
-  std::string name;
-  std::vector<std::string> origins;  // from where portmap jumps to it
-};
-
-std::vector<SharedChain> shared_chains() {
-  return {{kEntryChain, {"PREROUTING", "OUTPUT"}},
-          {kMasqueradeChain, {"POSTROUTING"}},
-          {kSetMarkChain, {}}};
-}
-
 // Also by hand, or as externalSetMarkChain.
-bool is_used_by_others(const Table& nat, const SharedChain& chain) {
-  std::size_t references = nat.references(chain.name);
-  for (const std::string& origin : chain.origins) {
+bool is_used_by_others(const Table& nat, const std::string& chain) {
+  std::size_t references = nat.references(chain);
+  for (const std::string& origin : origins_of(chain)) {
     if (references == 0) break;
     references -= static_cast<std::size_t>(
-        std::ranges::count(nat.rules(origin), chain.name, &StoredRule::jump_target));
+        std::ranges::count(nat.rules(origin), chain, &StoredRule::jump_target));
   }
   return references > 0;
 }
 
 void delete_shared_chains_unless_used(Table& nat) {
   if (!nat.rules(kEntryChain).empty()) return;
-  const auto chains = shared_chains();
-  const auto is_used = [&](const SharedChain& chain) { return is_used_by_others(nat, chain); };
-  if (std::ranges::any_of(chains, is_used)) return;
-  for (const auto& [name, origins] : chains) nat.delete_chain_if_exists(name, origins);
+  const auto is_used = [&](const char* chain) { return is_used_by_others(nat, chain); };
+  if (std::ranges::any_of(kSharedChains, is_used)) return;
+  for (const char* chain : kSharedChains) nat.delete_chain_if_exists(chain, origins_of(chain));
 }
 
 }  // namespace
+
+std::vector<std::string> origins_of(const std::string& chain) {
+  if (chain == kEntryChain) return {"PREROUTING", "OUTPUT"};
+  if (chain == kMasqueradeChain) return {"POSTROUTING"};
+  if (chain == kSetMarkChain) return {};
+  return {kEntryChain};
+}
 
 ContainerRules render_rules(const Config& config, Family family, const std::string& network,
                             const std::string& container_id) {
@@ -204,11 +199,14 @@ void apply_rules(Table& nat, const ContainerRules& rules, const std::vector<Chai
   replace_rules(nat, rules.chain, rules.own, others);
   if (!others.empty()) {
     for (const Rule& rule : rules.entry) nat.ensure_appended(kEntryChain, rule);
-  } else if (!has_exactly(jumps_to(nat, rules.chain), rules.entry)) {
+    return;
+  }
+  if (nat.references(rules.chain) > 0) {
+    if (has_exactly(jumps_to(nat, rules.chain), rules.entry)) return;
     nat.erase_if(kEntryChain,
                  [&](const StoredRule& rule) { return rule.jump_target == rules.chain; });
-    for (const Rule& rule : rules.entry) nat.append(kEntryChain, rule);
   }
+  for (const Rule& rule : rules.entry) nat.append(kEntryChain, rule);
 }
 
 std::vector<std::string> missing_rules(const Table& nat, const ContainerRules& rules) {
@@ -248,7 +246,7 @@ bool remove_chain(Table& nat, const std::string& chain) {
   const std::string source_chain =
       std::string(kSourceChainPrefix) + chain.substr(kContainerChainPrefix.size());
   const bool had_source = nat.delete_chain_if_exists(source_chain, {kSourceEntryChain});
-  const bool had = nat.delete_chain_if_exists(chain, {kEntryChain});
+  const bool had = nat.delete_chain_if_exists(chain, origins_of(chain));
   if (had) delete_shared_chains_unless_used(nat);
   return had || had_source;
 }

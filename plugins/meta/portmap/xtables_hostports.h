@@ -20,6 +20,9 @@
 
 namespace cni::portmap {
 
+// From where portmap jumps to a chain: what all containers share, and of theirs each.
+std::vector<std::string> origins_of(const std::string& chain);
+
 // The rules of one container in one family.
 struct ContainerRules {
   struct Placed {
