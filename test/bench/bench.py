@@ -63,7 +63,7 @@ def main():
     if "verbs" in parts:
         found["verbs"] = verbs.measure(lab, folders, programs, 10 if quick else 60)
     if "scale" in parts:
-        found["scale"] = scale.measure(lab, folders["ours"], quick)
+        found["scale"] = scale.measure(lab, folders["ours"], programs["floor"], quick)
     if "leases" in parts:
         found["leases"] = leases.measure(lab, folders, quick)
     if "ports" in parts:

@@ -2,17 +2,21 @@
 
 import math
 
-WIDTH, HEIGHT = 760, 420
-LEFT, RIGHT, TOP, BOTTOM = 70, 190, 40, 50
-COLOURS = {"nftables": "#1a7f37", "iptables-nft": "#0969da", "iptables-legacy": "#bc4c00"}
+WIDTH, HEIGHT = 780, 420
+LEFT, RIGHT, TOP, BOTTOM = 70, 210, 40, 50
+COLOURS = {"nftables": "#1a7f37", "iptables-nft": "#0969da", "iptables-legacy": "#bc4c00",
+           "kernel's floor": "#6e7781"}
 DASHES = {"ADD": "", "DEL": "6 4"}
 
 
 def draw(found):
     """`found` is what scale.measure() returns."""
-    lines = {(store, verb): [(int(size), costs[verb]["wall"])
+    lines = {(store, verb): [(int(size), costs["ours"][verb]["wall"])
                              for size, costs in by_kind["attachments"].items()]
              for store, by_kind in found.items() for verb in ("ADD", "DEL")}
+    lines["kernel's floor", "ADD"] = [
+        (int(size), costs["floor"]["ADD"]["wall"])
+        for size, costs in next(iter(found.values()))["attachments"].items()]
     points = [point for line in lines.values() for point in line]
     sizes = sorted({size for size, _ in points})
     decades = range(math.floor(math.log10(min(cost for _, cost in points))),

@@ -60,10 +60,12 @@ def both(ours, theirs, key):
 def show_scale(found, markdown):
     for kind, what in (("attachments", "in place"), ("foreign rules", "rules of others in nat")):
         rows = [(store, f"{int(size):,}",
-                 *(f"{costs[verb][key]:.2f}" for verb in ("ADD", "DEL")
-                   for key in ("wall", "processor")))
+                 *(f"{costs[subject][verb][key]:.2f}" for verb in ("ADD", "DEL")
+                   for subject, key in (("ours", "wall"), ("ours", "processor"),
+                                        ("floor", "wall"))))
                 for store, by_kind in found.items() for size, costs in by_kind[kind].items()]
-        table(("store", what, "ADD ms", "CPU ms", "DEL ms", "CPU ms"), rows, markdown)
+        table(("store", what, "ADD ms", "CPU ms", "floor ms", "DEL ms", "CPU ms", "floor ms"), rows,
+              markdown)
 
 
 def show_leases(found, markdown):

@@ -44,7 +44,7 @@ def targets(found):
     for store, by_kind in found.get("scale", {}).items():
         sizes = sorted(by_kind["attachments"], key=int)
         for verb in ("ADD", "DEL"):
-            first, last = (by_kind["attachments"][size][verb]["wall"]
+            first, last = (by_kind["attachments"][size]["ours"][verb]["wall"]
                            for size in (sizes[0], sizes[-1]))
             if store != "iptables-legacy":  # its kernel interface is linear
                 at_most(f"{store}, {verb} at {int(sizes[-1]):,} attachments: times that at 1", FLAT,

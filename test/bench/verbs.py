@@ -76,11 +76,16 @@ def measure_chain(lab, chain, folders, programs, samples):
 
 
 def prepare_floor(host, chain):
-    """What is there before the first container comes: the bridge, and rules that look into maps."""
+    """What is there before the first container comes."""
     host.set_sysctl("net/ipv6/conf/default/accept_dad", 0)
     if chain.name != "veth dual-stack":
         host.batch("link add cni0 type bridge", "address add 10.1.0.1/16 dev cni0",
                    "link set cni0 up")
+    prepare_floor_rules(host, chain)
+
+
+def prepare_floor_rules(host, chain):
+    """Rules that look into maps."""
     families = ("ip", "ip6") if chain.name == "veth dual-stack" else ("ip",)
     for family in families if chain.name != "bridge" else ():
         address = "ipv4_addr" if family == "ip" else "ipv6_addr"
