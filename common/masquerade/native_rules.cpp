@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/digest.h"
+#include "nftables/intervals.h"
 
 namespace cni::masquerade {
 namespace {
@@ -178,8 +179,8 @@ Policy::Policy(const Config& config, const Network& address, bool drop_invalid)
                                 .key_length = address_length(family_),
                                 .key_type = address_type(family_),
                                 .interval = true};
-  add_set(kSkip, addresses, netfilter::interval_elements(skipped));
-  if (!only.empty()) add_set(kOnly, addresses, netfilter::interval_elements(only));
+  add_set(kSkip, addresses, nftables::interval_elements(skipped));
+  if (!only.empty()) add_set(kOnly, addresses, nftables::interval_elements(only));
   if (!names.empty()) {
     add_set(kOut,
             {.table = native_table(family_),

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "masquerade/native_rules.h"
+#include "netfilter/element_owner.h"
 #include "netfilter/native_table.h"
 #include "netns/sysctl.h"
 

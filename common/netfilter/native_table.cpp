@@ -11,8 +11,8 @@
 
 #include "base/digest.h"
 #include "base/file.h"
-#include "base/text.h"
-#include "json/parse.h"
+#include "netfilter/element_owner.h"
+#include "netfilter/user_data.h"
 
 namespace cni::netfilter {
 namespace {
@@ -28,175 +28,15 @@ constexpr const char* kLockDirectory = "/run/cni/plumb";
 // The bridge plugin has "<bridge>.lock" beside it: this name is longer than that of a link can be.
 constexpr const char* kLockName = "nf_tables-writers.lock";
 
-constexpr const char* kRecordSet = "attachments";
 constexpr const char* kTableComment = "made by plumb: containers are elements of its sets";
 
-// Pieces of user data, of types that nft(8) does not know.
-constexpr std::uint8_t kCommentPiece = 0;
-constexpr std::uint8_t kOwnerPiece = 200;
-constexpr std::uint8_t kRecordHeadPiece = 201;
-constexpr std::uint8_t kRecordChunkPiece = 202;
-constexpr std::uint8_t kRuleDigestPiece = 203;
-
 constexpr std::size_t kDigestDigits = 32;
-// A name of an interface is what nft(8) prints as text in a key: 15 bytes and a NUL.
-constexpr std::size_t kSlotDigits = 15;
-constexpr std::uint32_t kSlotBytes = 16;
-constexpr std::uint32_t kChunkNumberBytes = 4;
-constexpr std::size_t kChunkBytes = 240;  // of at most 256 of user data
-// nft(8) reads no longer comments than 128 bytes, and people feed its listings back to it.
-constexpr std::size_t kLongestComment = 120;
-// Far more than a record needs; a head that says otherwise is not one of ours.
-constexpr std::uint32_t kMostChunks = 1U << 16U;
 constexpr int kReadAttempts = 10;
 constexpr int kCommitAttempts = 10;
-
-std::span<const std::byte> bytes_of_text(std::string_view text) {
-  return std::as_bytes(std::span(text));
-}
-
-std::string_view text_of_bytes(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
 
 std::string digest(std::string_view text) {
   return sha512_hex(text, kDigestDigits);
 }
-
-// A container ID has no slash in it (CNI specification, parameters).
-std::string attachment_text(const Owner& owner) {
-  return owner.container_id + '/' + owner.ifname;
-}
-
-// The records.
-//
-// A record is a text cut into chunks, since an element has room for 256 bytes. Its elements share
-// the first field of their key, the slot. Number 0 is the head, which says how many chunks there
-// are and has a digest of the whole text: elements that do not belong together are no record.
-
-std::string slot_of(const Owner& owner) {
-  return sha512_hex(attachment_text(owner), kSlotDigits);
-}
-
-// Of the owners of elements with owner_mark(): the mark begins with the slot.
-std::set<std::string> slots_of(const std::vector<Element>& elements) {
-  std::set<std::string> slots;
-  for (const Element& element : elements) {
-    const auto piece = nftables::find_user_data(element.user_data, kOwnerPiece);
-    if (piece && piece->size() >= kSlotDigits) {
-      slots.emplace(text_of_bytes(*piece).substr(0, kSlotDigits));
-    }
-  }
-  return slots;
-}
-
-Bytes record_key(const std::string& slot, std::uint32_t chunk) {
-  return nftables::concatenation({nftables::padded_name(slot), nftables::host_order(chunk)});
-}
-
-bool is_in_slot(const Element& element, const std::string& slot) {
-  const Bytes name = nftables::padded_name(slot);
-  return element.key.size() >= name.size() &&
-         std::equal(name.begin(), name.end(), element.key.begin());
-}
-
-Set record_set(const nftables::TableId& table) {
-  return {
-      .table = table,
-      .name = kRecordSet,
-      .key_length = kSlotBytes + kChunkNumberBytes,
-      .key_type = nftables::concatenated_type({nftables::kTypeInterfaceName, nftables::kTypeMark}),
-      .field_lengths = {kSlotBytes, kChunkNumberBytes},
-  };
-}
-
-std::string head_text(std::string_view record, std::size_t chunks) {
-  return fmt::format("{} {}", chunks, digest(record));
-}
-
-std::string render_record(const Record& record) {
-  json::Value document = json::Value::array();
-  document.push_back(record.owner.network);
-  document.push_back(record.owner.container_id);
-  document.push_back(record.owner.ifname);
-  document.push_back(record.content);
-  return json::compact(document);
-}
-
-std::optional<Record> parse_record(std::string_view text) {
-  try {
-    json::Value document = json::parse(text);
-    if (!document.is_array() || document.size() != 4) return std::nullopt;
-    for (std::size_t name = 0; name < 3; ++name) {
-      if (!document[name].is_string()) return std::nullopt;
-    }
-    return Record{.owner = {.network = document[0].get<std::string>(),
-                            .container_id = document[1].get<std::string>(),
-                            .ifname = document[2].get<std::string>()},
-                  .content = std::move(document[3])};
-  } catch (const json::SyntaxError&) {
-    return std::nullopt;  // written by something else
-  }
-}
-
-std::vector<Element> record_elements(const Record& record) {
-  const std::string slot = slot_of(record.owner);
-  const std::string text = render_record(record);
-  std::vector<Element> elements = {{.key = record_key(slot, 0)}};
-  for (std::string_view rest = text; !rest.empty();
-       rest.remove_prefix(std::min(kChunkBytes, rest.size()))) {
-    Element chunk{.key = record_key(slot, static_cast<std::uint32_t>(elements.size()))};
-    nftables::append_user_data(chunk.user_data, kRecordChunkPiece,
-                               bytes_of_text(rest.substr(0, kChunkBytes)));
-    elements.push_back(std::move(chunk));
-  }
-  if (elements.size() > kMostChunks) {
-    throw std::length_error(
-        fmt::format("the record of {}/{} of {} bytes is too long for a table of nf_tables",
-                    record.owner.container_id, record.owner.ifname, text.size()));
-  }
-  Element& head = elements.front();
-  head.user_data = owner_mark(record.owner);
-  nftables::append_user_data(head.user_data, kRecordHeadPiece,
-                             bytes_of_text(head_text(text, elements.size() - 1)));
-  return elements;
-}
-
-// How many chunks a head says there are; nothing if it is none.
-std::optional<std::uint32_t> chunk_count(const Element& head) {
-  const auto piece = nftables::find_user_data(head.user_data, kRecordHeadPiece);
-  if (!piece) return std::nullopt;
-  const std::string_view text = text_of_bytes(*piece);
-  const auto count = parse_number<std::uint32_t>(text.substr(0, text.find(' ')));
-  return count && *count <= kMostChunks ? count : std::nullopt;
-}
-
-// Of the elements of one slot, by ascending number.
-std::optional<Record> assemble(const std::vector<Element>& elements) {
-  if (elements.empty()) return std::nullopt;
-  const auto count = chunk_count(elements.front());
-  if (!count || elements.size() != std::size_t{*count} + 1) return std::nullopt;
-  std::string text;
-  for (const Element& element : std::span(elements).subspan(1)) {
-    const auto piece = nftables::find_user_data(element.user_data, kRecordChunkPiece);
-    if (!piece) return std::nullopt;
-    text += text_of_bytes(*piece);
-  }
-  const auto head = nftables::find_user_data(elements.front().user_data, kRecordHeadPiece);
-  if (text_of_bytes(*head) != head_text(text, *count)) return std::nullopt;
-  return parse_record(text);
-}
-
-std::optional<std::uint32_t> chunk_number(const Element& element) {
-  if (element.key.size() != kSlotBytes + kChunkNumberBytes) return std::nullopt;
-  return netlink::Attributes::read_value<std::uint32_t>(std::span(element.key).subspan(kSlotBytes));
-}
-
-void sort_by_number(std::vector<Element>& elements) {
-  std::ranges::sort(elements, {}, [](const Element& element) { return chunk_number(element); });
-}
-
-// The layout.
 
 // Of what the rule does. The name of each expression ends where its attributes begin.
 std::string rule_digest(const Rule& rule) {
@@ -396,18 +236,7 @@ std::optional<Record> NativeTable::find_record(const Owner& owner) {
 }
 
 std::vector<Record> NativeTable::list_records() {
-  std::map<Bytes, std::vector<Element>> slots;
-  for (Element& element : socket_.list_elements(records_)) {
-    if (element.key.size() != kSlotBytes + kChunkNumberBytes) continue;
-    const Bytes slot(element.key.begin(), element.key.begin() + kSlotBytes);
-    slots[slot].push_back(std::move(element));
-  }
-  std::vector<Record> records;
-  for (auto& [slot, elements] : slots) {
-    sort_by_number(elements);
-    if (auto record = assemble(elements)) records.push_back(std::move(*record));
-  }
-  return records;
+  return assemble_all(socket_.list_elements(records_));
 }
 
 std::vector<Record> NativeTable::records_of(const std::vector<Element>& elements) {
@@ -461,67 +290,6 @@ void NativeTable::delete_if_unused() {
   Batch batch;
   batch.delete_table(id_);
   socket_.try_commit(batch, fmt::format("delete the nf_tables table {}", id_.text()), {ENOENT});
-}
-
-Bytes owner_mark(const Owner& owner) {
-  std::string text =
-      valid_utf8(fmt::format("{}/{}/{}", owner.network, owner.container_id, owner.ifname));
-  std::size_t length = 0;
-  while (length < text.size()) {
-    const std::size_t next = length + utf8_length(std::string_view(text).substr(length));
-    if (next > kLongestComment) break;
-    length = next;
-  }
-  text.resize(length);
-  Bytes mark = nftables::element_comment(text);
-  nftables::append_user_data(mark, kOwnerPiece, bytes_of_text(digest(attachment_text(owner))));
-  return mark;
-}
-
-Bytes attachment_key(const Owner& owner) {
-  return nftables::padded_name(slot_of(owner));
-}
-
-bool is_owned_by(const Element& element, const Owner& owner) {
-  const auto piece = nftables::find_user_data(element.user_data, kOwnerPiece);
-  return piece && text_of_bytes(*piece) == digest(attachment_text(owner));
-}
-
-std::string describe_owner(const Element& element) {
-  if (!nftables::find_user_data(element.user_data, kOwnerPiece)) return {};
-  const auto piece = nftables::find_user_data(element.user_data, kCommentPiece);
-  if (!piece) return {};
-  const std::string_view text = text_of_bytes(*piece);
-  return valid_utf8(text.substr(0, text.find('\0')));
-}
-
-std::vector<Element> interval_elements(const std::vector<inet::Network>& networks,
-                                       const Bytes& user_data) {
-  std::vector<inet::Network> sorted = networks;
-  std::ranges::sort(sorted, {}, &inet::Network::first);
-  std::vector<Element> elements;
-  std::optional<inet::Address> last;  // of the range that is being put together
-  const auto close = [&] {
-    if (!last || last->next().is_unspecified()) return;
-    elements.push_back({.key = nftables::bytes_of(last->next()), .interval_end = true});
-  };
-  for (const inet::Network& network : sorted) {
-    const bool joins = last && (network.first() <= *last || network.first() == last->next());
-    if (joins) {
-      last = std::max(*last, network.last());
-      continue;
-    }
-    close();
-    // What lies below the first range is a range too, one that ends there. nft(8) wants to see it.
-    if (!last && !network.first().is_unspecified()) {
-      const inet::Address zero = inet::Address::from_bits(network.family(), 0);
-      elements.push_back({.key = nftables::bytes_of(zero), .interval_end = true});
-    }
-    elements.push_back({.key = nftables::bytes_of(network.first()), .user_data = user_data});
-    last = network.last();
-  }
-  close();
-  return elements;
 }
 
 }  // namespace cni::netfilter

@@ -25,9 +25,8 @@
 #include <string>
 #include <vector>
 
-#include "inet/network.h"
-#include "json/value.h"
 #include "netfilter/owner.h"
+#include "netfilter/record.h"
 #include "nftables/nftables_socket.h"
 #include "state/file_lock.h"
 
@@ -57,14 +56,6 @@ struct Layout {
   std::vector<nftables::Set> sets;
   // In any order: all are there before any gets a rule.
   std::vector<ChainContent> chains;
-};
-
-// What an attachment has in the table: any JSON, of a few bytes or of a megabyte.
-struct Record {
-  Owner owner;
-  json::Value content;
-
-  friend bool operator==(const Record&, const Record&) = default;
 };
 
 class NativeTable {
@@ -124,21 +115,5 @@ class NativeTable {
   nftables::TableId id_;
   nftables::Set records_;
 };
-
-// User data of an element: whose it is, also as a comment for nft(8).
-nftables::Bytes owner_mark(const Owner& owner);
-// By container and interface alone.
-bool is_owned_by(const nftables::Element& element, const Owner& owner);
-// A key of 16 bytes that is the attachment's own, by container and interface alone; nft(8) prints
-// one of type nftables::kTypeInterfaceName as text.
-nftables::Bytes attachment_key(const Owner& owner);
-// Of a mark by owner_mark: as people read it, "<network>/<container ID>/<interface>", perhaps cut.
-// Empty if there is none.
-std::string describe_owner(const nftables::Element& element);
-
-// The elements of an interval set of one field that hold these networks, which are of one family:
-// none overlap or touch, ascending. `user_data` goes to the first element of each range.
-std::vector<nftables::Element> interval_elements(const std::vector<inet::Network>& networks,
-                                                 const nftables::Bytes& user_data = {});
 
 }  // namespace cni::netfilter

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "base/error.h"
+#include "netfilter/element_owner.h"
 #include "netfilter/native_table.h"
+#include "nftables/intervals.h"
 #include "support/child.h"
 #include "support/snapshot.h"
 #include "support/two_namespaces.h"
@@ -327,7 +329,8 @@ TEST_CASE("a shared chain goes with the last that refers to it", "[netfilter][nf
   Batch batch;
   batch.ensure_set(extra);
   batch.ensure_set(targets);
-  batch.add_elements(extra, interval_elements({*cni::inet::Network::parse("10.0.0.0/8")}));
+  batch.add_elements(extra,
+                     cni::nftables::interval_elements({*cni::inet::Network::parse("10.0.0.0/8")}));
   batch.ensure_chain({.table = kTable, .name = "shared"});
   batch.append_rule({.table = kTable,
                      .chain = "shared",

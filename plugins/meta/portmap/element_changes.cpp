@@ -5,6 +5,7 @@
 #include <span>
 
 #include "native_layout.h"
+#include "netfilter/element_owner.h"
 
 namespace cni::portmap {
 namespace {

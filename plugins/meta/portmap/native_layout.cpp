@@ -6,6 +6,8 @@
 
 #include "base/digest.h"
 #include "condition_rules.h"
+#include "netfilter/element_owner.h"
+#include "nftables/intervals.h"
 
 namespace cni::portmap {
 namespace {
@@ -213,7 +215,7 @@ SharedChain gate_chain(const Gate& gate, Family family) {
                      expr::compare(expr::Compare::kNotEqual, kKey, nftables::host_order(0)),
                      load_address(family, true, kKey), expr::lookup(set.name, kKey, !listed),
                      expr::verdict({.kind = Verdict::Kind::kDrop})});
-    shared.sets.push_back({.set = set, .elements = netfilter::interval_elements(networks)});
+    shared.sets.push_back({.set = set, .elements = nftables::interval_elements(networks)});
   };
   if (!gate.sources.denied.empty()) drop_sources("deny-", gate.sources.denied, true);
   if (gate.sources.limited) drop_sources("allow-", gate.sources.allowed, false);

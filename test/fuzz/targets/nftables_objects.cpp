@@ -9,6 +9,7 @@
 #include "masquerade/native_rules.h"
 #include "masquerade/reference_table.h"
 #include "masquerade/xtables_rules.h"
+#include "netfilter/element_owner.h"
 #include "netfilter/forward_policy.h"
 #include "netfilter/native_table.h"
 #include "nftables/nftables_socket.h"
