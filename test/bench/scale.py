@@ -7,7 +7,7 @@ import twins
 import verbs
 
 SIZES = (1, 100, 1000, 5000)
-# The legacy store gets slower with every rule, and it takes an hour to fill it further.
+# In the legacy store each call reads and writes the rules of all.
 SIZES_OF_LEGACY = (1, 100, 1000)
 INTERFACES_OF_A_CONTAINER = 50
 FOREIGN_RULES = 50_000
