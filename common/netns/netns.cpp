@@ -105,7 +105,8 @@ Scope::~Scope() {
       log::error("cannot return to the own network namespace: {}", errno_text(errno));
       std::_Exit(EXIT_FAILURE);
     }
-    // It is open, so only what passes is in the way: setns(2) has no memory, for example.
+    // It is open, so only what passes is in the way: setns(2) has no memory, for example. Nothing
+    // tells when there is some again, so this cannot wait for an event.
     std::this_thread::sleep_for(pause);
   }
 }
