@@ -247,14 +247,6 @@ std::vector<Record> NativeTable::records_of(const std::vector<Element>& elements
   return records;
 }
 
-bool NativeTable::any_record(const std::function<bool(const Record&)>& condition) {
-  for (const std::string& slot : slots_of(socket_.some_elements(records_))) {
-    const auto record = read(slot).record;
-    if (record && condition(*record)) return true;
-  }
-  return std::ranges::any_of(list_records(), condition);
-}
-
 void NativeTable::put_record(Batch& batch, const Record& record) {
   const Stored stored = read(slot_of(record.owner));
   if (stored.record == record) return;
@@ -274,11 +266,19 @@ std::vector<Element> NativeTable::find_owned(const Set& set, std::span<const Byt
   return elements;
 }
 
-void NativeTable::delete_shared_chain_unless_used(Batch& batch, const std::string& chain,
-                                                  std::uint32_t references,
-                                                  const std::vector<std::string>& sets) {
+std::optional<std::size_t> NativeTable::count_references(const std::string& chain) {
   const auto found = socket_.find_chain(id_, chain);
-  if (!found || found->use > socket_.list_rules(id_, chain).size() + references) return;
+  if (!found) return std::nullopt;
+  // Another process may have added a rule in between.
+  const std::size_t rules = socket_.list_rules(id_, chain).size();
+  return found->use > rules ? found->use - rules : 0;
+}
+
+void NativeTable::delete_shared_chain_unless_used(Batch& batch, const std::string& chain,
+                                                  std::size_t references,
+                                                  const std::vector<std::string>& sets) {
+  const auto present = count_references(chain);
+  if (!present || *present > references) return;
   batch.flush_chain(id_, chain);
   batch.delete_chain(id_, chain);
   for (const std::string& set : sets) batch.delete_set(id_, set);

@@ -80,8 +80,6 @@ class NativeTable {
   std::vector<Record> list_records();
   // Those of the owners of these elements. Needs the lock.
   std::vector<Record> records_of(const std::vector<nftables::Element>& elements);
-  // Whether `condition` holds for one of them. If it does for many of them, this reads few.
-  bool any_record(const std::function<bool(const Record&)>& condition);
   // In place of the one that the owner may have. Adds nothing if it has just that one.
   void put_record(nftables::Batch& batch, const Record& record);
   // Adds nothing if there is none.
@@ -92,11 +90,13 @@ class NativeTable {
                                             std::span<const nftables::Bytes> keys,
                                             const Owner& owner);
 
+  // How many rules and elements refer to a chain; nothing if there is none.
+  std::optional<std::size_t> count_references(const std::string& chain);
   // For a chain that several attachments share, for equal settings. Adds to `batch` that it goes,
   // together with `sets`, which only its rules use, if nothing refers to it but `references` rules
   // and elements, which the batch takes out before. Adds nothing if there is no such chain.
   void delete_shared_chain_unless_used(nftables::Batch& batch, const std::string& chain,
-                                       std::uint32_t references,
+                                       std::size_t references,
                                        const std::vector<std::string>& sets);
 
   // After a commit that took something out: deletes the whole table if no record is left in it.

@@ -12,9 +12,11 @@
 
 #include "portmap/books.h"
 #include "portmap/claims.h"
+#include "support/sandbox.h"
 #include "support/two_namespaces.h"
 
 using namespace cni::portmap;  // NOLINT(google-build-using-namespace)
+using Catch::Matchers::Contains;
 using cni::inet::Family;
 using cni::netfilter::Owner;
 using cni::netfilter::StoreChoice;
@@ -134,23 +136,64 @@ TEST_CASE("what concerns a call is all it has to know of the books", "[portmap][
   CHECK(with_others > kCalls / 10);
 }
 
-TEST_CASE("any of the books is found wherever it is", "[portmap][nftables]") {
+TEST_CASE("the books count who needs route_localnet of an interface", "[portmap][nftables]") {
   cni::test::Host host;
   const cni::test::Inside inside(host);
+  const auto store = GENERATE(StoreChoice::kNative, StoreChoice::kDialect);
   Wishes wishes(1);
   FamilyPlan plan{.family = Family::kIpv4, .before = {}, .after = {}};
-  for (int container = 0; container < 200; ++container) {
+  const auto localnet_of = [](int container) {
+    // The first two are odd ones; nft(8) does not read a name back that has such characters.
+    if (container < 2) return Localnet{.interface = "br@1", .reset = true};
+    return Localnet{.interface = container % 2 == 0 ? "br0" : "br1", .reset = container % 5 == 0};
+  };
+  for (int container = 0; container < 20; ++container) {
     Holding one = wishes.holding(container);
+    one.store = store;
+    one.chain = store == StoreChoice::kNative ? "" : "CNI-DN-" + std::to_string(container);
     one.runs.clear();
     one.waiting.clear();
+    one.localnet = localnet_of(container);
     plan.after.push_back(one);
   }
   Books books(Books::Use::kChange);
+  CHECK_FALSE(books.of(Family::kIpv4).has_localnet());
   books.commit({plan}, "test");
-  for (int container = 0; container < 200; container += 20) {
-    CHECK(books.any(Family::kIpv4,
-                    [&](const Holding& one) { return one.owner == Wishes::owner(container); }));
+  CHECK(books.of(Family::kIpv4).has_localnet());
+  const auto count = [&](const Localnet& localnet, const std::vector<int>& but = {}) {
+    std::vector<Owner> owners;
+    for (const int container : but) owners.push_back(Wishes::owner(container));
+    return books.of(Family::kIpv4).count_localnet(localnet, owners);
+  };
+  const auto expected = [&](const Localnet& localnet) {
+    return static_cast<std::size_t>(std::ranges::count(plan.after, localnet, &Holding::localnet));
+  };
+  const std::vector<Localnet> all = {
+      {"br0", true}, {"br0", false}, {"br1", true}, {"br1", false}, {"br@1", true}};
+  for (const Localnet& one : all) {
+    CAPTURE(one.interface, one.reset);
+    CHECK(count(one) == expected(one));
+    CHECK(expected(one) > 0);
   }
-  CHECK_FALSE(
-      books.any(Family::kIpv4, [](const Holding& one) { return one.owner.network != "net"; }));
+  // 10 and 16 have to do with br0, 3 has not, and 99 is not there.
+  CHECK(count({"br0", true}, {10, 16, 3, 99}) == expected({"br0", true}) - 1);
+  CHECK(count({"br0", false}, {10, 16, 3, 99}) == expected({"br0", false}) - 1);
+  CHECK(count({"br2", true}) == 0);
+
+  // The chain of an interface goes with the last who needs it.
+  FamilyPlan fewer{.family = Family::kIpv4, .before = plan.after, .after = plan.after};
+  std::erase_if(fewer.after, [](const Holding& one) { return one.localnet->interface == "br1"; });
+  books.commit({fewer}, "test");
+  const std::string chains = host.run("nft list chains ip");
+  CHECK_THAT(chains, Contains("localnet-br0") && !Contains("localnet-br1") &&
+                         !Contains("localnet-kept-br1"));
+
+  // Whoever lists the rule set can read it again.
+  const cni::test::TempDirectory directory;
+  const std::string saved = directory.write("rules", host.run("nft list ruleset"));
+  host.run("nft flush ruleset");
+  CHECK(count({"br0", true}) == 0);
+  host.run("nft -f " + saved);
+  CHECK(count({"br0", true}) == expected({"br0", true}));
+  CHECK(count({"br@1", true}) == 2);
 }

@@ -71,10 +71,6 @@ std::vector<Run> Books::read_chain(StoreChoice store, Family family, const std::
   return runs;
 }
 
-bool Books::any(Family family, const std::function<bool(const Holding&)>& condition) {
-  return socket_ && of(family).any(condition);
-}
-
 const std::vector<std::unique_ptr<xtables::Store>>& Books::stores() {
   if (!stores_) stores_ = stores_with_hostports(socket_);
   return *stores_;

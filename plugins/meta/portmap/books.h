@@ -1,7 +1,6 @@
 // The books: which attachment has which ports, of both families, under the lock of writers.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,7 +39,6 @@ class Books {
   std::vector<Holding> list_concerned(inet::Family family,
                                       const std::vector<netfilter::Owner>& owners,
                                       std::vector<Run> runs);
-  bool any(inet::Family family, const std::function<bool(const Holding&)>& condition);
 
   // Those of xtables rules in which there were host ports when they were first asked for.
   const std::vector<std::unique_ptr<xtables::Store>>& stores();

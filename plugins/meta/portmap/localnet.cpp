@@ -35,6 +35,11 @@ void mark_localnet(const std::string& interface) {
   state::DirectoryStore::ensure(kMarks, 0755).create(interface, "", 0600);
 }
 
+bool is_marked(const std::string& interface) {
+  const auto marks = state::DirectoryStore::find(kMarks);
+  return marks && marks->read(interface, 0).kind == state::Kind::kFile;
+}
+
 std::vector<std::string> marked_interfaces() {
   const auto marks = state::DirectoryStore::find(kMarks);
   return marks ? marks->names() : std::vector<std::string>();

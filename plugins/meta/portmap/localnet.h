@@ -19,6 +19,7 @@ void route_localnet(const std::string& interface);
 // Says, beside the books, that it is on because of us: whoever flushes the rule set takes the books
 // and the guard away, but not the setting. Needs the lock of writers.
 void mark_localnet(const std::string& interface);
+bool is_marked(const std::string& interface);
 std::vector<std::string> marked_interfaces();
 // Takes the mark away, too. Nothing if the interface is gone.
 void stop_routing_localnet(const std::string& interface);

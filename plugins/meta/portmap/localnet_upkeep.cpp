@@ -1,6 +1,7 @@
 #include "localnet_upkeep.h"
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "foreign_chains.h"
@@ -34,42 +35,60 @@ bool do_strangers_need_localnet(const std::string& interface, const std::vector<
   return needed;
 }
 
+bool is_on(const Holding& holding, const std::string& interface) {
+  return holding.localnet && holding.localnet->interface == interface;
+}
+
+// By attachments that are in the books, but not in the plan.
+bool do_others_need_localnet(const std::string& interface, const FamilyPlan& v4, Books& books) {
+  if (!books.socket()) return false;
+  std::vector<netfilter::Owner> planned;
+  for (const Holding& one : v4.before) {
+    if (is_on(one, interface)) planned.push_back(one.owner);
+  }
+  NativeHostports hostports = books.of(Family::kIpv4);
+  return std::ranges::any_of(std::array{true, false}, [&](bool reset) {
+    return hostports.count_localnet({.interface = interface, .reset = reset}, planned) > 0;
+  });
+}
+
 bool is_localnet_needed(const std::string& interface, const FamilyPlan& v4, Books& books) {
-  const auto needs_it = [&](const Holding& one) {
-    return one.localnet && one.localnet->interface == interface;
-  };
-  const auto is_other = [&](const Holding& one) {
-    return find_holding(v4.before, one.owner) == nullptr;
-  };
-  return std::ranges::any_of(v4.after, needs_it) ||
-         books.any(Family::kIpv4,
-                   [&](const Holding& one) { return needs_it(one) && is_other(one); }) ||
+  const auto needs_it = [&](const Holding& one) { return is_on(one, interface); };
+  return std::ranges::any_of(v4.after, needs_it) || do_others_need_localnet(interface, v4, books) ||
          do_strangers_need_localnet(interface, v4.after, books);
+}
+
+void settle(const std::set<std::string>& interfaces, const FamilyPlan& v4, Books& books) {
+  for (const std::string& interface : interfaces) {
+    if (!is_localnet_needed(interface, v4, books)) stop_routing_localnet(interface);
+  }
 }
 
 }  // namespace
 
 Localnet plan_localnet(const std::string& interface, Books& books) {
-  const auto marked = marked_interfaces();
-  const bool reset =
-      std::ranges::find(marked, interface) != marked.end() || !is_localnet_routed(interface) ||
-      books.any(Family::kIpv4, [&](const Holding& one) {
-        return one.localnet && one.localnet->interface == interface && one.localnet->reset;
-      });
-  return {.interface = interface, .reset = reset};
+  const Localnet ours{.interface = interface, .reset = true};
+  const bool is_ours = is_marked(interface) || !is_localnet_routed(interface) ||
+                       (books.socket() && books.of(Family::kIpv4).count_localnet(ours, {}) > 0);
+  return {.interface = interface, .reset = is_ours};
 }
 
 void settle_localnet(const FamilyPlan& v4, Books& books) {
-  const auto marked = marked_interfaces();
-  std::set<std::string> interfaces(marked.begin(), marked.end());
+  std::set<std::string> interfaces;
   for (const Holding& holding : v4.before) {
     if (holding.localnet && holding.localnet->reset) interfaces.insert(holding.localnet->interface);
   }
-  for (const std::string& interface : interfaces) {
-    if (!is_localnet_needed(interface, v4, books)) {
-      stop_routing_localnet(interface);
-    }
-  }
+  settle(interfaces, v4, books);
+}
+
+void settle_marked_localnet(const FamilyPlan& v4, Books& books) {
+  const auto marked = marked_interfaces();
+  settle({marked.begin(), marked.end()}, v4, books);
+}
+
+void settle_lost_localnet(const FamilyPlan& v4, Books& books) {
+  if (books.socket() && books.of(Family::kIpv4).has_localnet()) return;
+  settle_marked_localnet(v4, books);
 }
 
 void settle_guards(Books& books) {

@@ -9,6 +9,7 @@
 
 #include "element_changes.h"
 #include "native_layout.h"
+#include "netfilter/element_owner.h"
 
 namespace cni::portmap {
 namespace {
@@ -52,7 +53,7 @@ Frame frame_of(inet::Family family, const std::vector<Holding>& holdings) {
   }
   frame.layout.sets.push_back(unmapped_set(family));
   for (const Holding& one : holdings) {
-    if (is_native(one)) add_shared_chains(frame, one);
+    add_shared_chains(frame, one);
   }
   return frame;
 }
@@ -123,11 +124,18 @@ std::vector<Holding> NativeHostports::list_concerned(const std::vector<netfilter
   return found;
 }
 
-bool NativeHostports::any(const std::function<bool(const Holding&)>& condition) {
-  return table_.any_record([&](const netfilter::Record& record) {
-    const auto holding = parse_holding(record);
-    return holding && condition(*holding);
-  });
+std::size_t NativeHostports::count_localnet(const Localnet& localnet,
+                                            const std::vector<netfilter::Owner>& but) {
+  const std::string chain = localnet_chain(localnet);
+  std::size_t count = table_.count_references(chain).value_or(0);
+  for (const netfilter::Owner& owner : but) {
+    if (count == 0) break;
+    for (const Element& own :
+         table_.find_owned(localnet_set(), {{netfilter::attachment_key(owner)}}, owner)) {
+      if (own.verdict && own.verdict->chain == chain) --count;
+    }
+  }
+  return count;
 }
 
 void NativeHostports::apply(nftables::Batch& batch, const std::vector<Change>& changes) {
@@ -168,7 +176,7 @@ void NativeHostports::delete_unused_chains(nftables::Batch& batch,
                                            const ElementChanges& elements) {
   std::set<std::string> done;
   for (const Change& change : changes) {
-    if (!is_native(change.before)) continue;
+    if (!change.before) continue;
     for (const SharedChain& chain : shared_chains(*change.before)) {
       const auto dropped = elements.dropped().find(chain.name());
       if (dropped == elements.dropped().end() || elements.taken_up().contains(chain.name()) ||
@@ -185,7 +193,6 @@ void NativeHostports::delete_unused_chains(nftables::Batch& batch,
 std::vector<std::string> NativeHostports::differences(const Holding& holding) {
   const Frame frame = frame_of(family_, {holding});
   std::vector<std::string> found = table_.differences(frame.layout);
-  if (!is_native(holding)) return found;
   const std::string table = hostports_table(family_).name;
   for (const SharedChain::Filled& one : frame.filled) {
     if (has_exactly(socket_.list_elements(one.set), one.elements)) continue;

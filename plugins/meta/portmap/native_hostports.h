@@ -2,8 +2,7 @@
 // the elements of those whose rules are here too.
 #pragma once
 
-#include <functional>
-#include <optional>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -26,8 +25,11 @@ class NativeHostports {
   // to do with these in turn. Reads as much as there is of that, not of the table.
   std::vector<Holding> list_concerned(const std::vector<netfilter::Owner>& owners,
                                       std::vector<Run> runs);
-  // Whether `condition` holds for one of them. Reads few if it does for many.
-  bool any(const std::function<bool(const Holding&)>& condition);
+
+  // False if nobody has written down yet, in a table that may be new, that he needs route_localnet.
+  bool has_localnet() { return socket_.has_set(localnet_set().table, localnet_set().name); }
+  // How many need it there, as `localnet` says it; those of `but` do not count.
+  std::size_t count_localnet(const Localnet& localnet, const std::vector<netfilter::Owner>& but);
 
   // Adds to `batch` all that makes "before" into "after". Under lock_native_tables(), as `list` was
   // read. Elements are taken out for those they belong to; one that belongs to nobody who is

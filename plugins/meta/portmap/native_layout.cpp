@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "base/digest.h"
 #include "condition_rules.h"
@@ -178,6 +179,11 @@ ChainContent guard_chain() {
                      nftables::Hook{"filter", kPrerouting, kPriorityRaw});
 }
 
+void add_guard(netfilter::Layout& layout) {
+  layout.chains.push_back(guard_chain());
+  layout.sets.push_back(localnet_set());
+}
+
 std::string gate_text(const Gate& gate) {
   json::Value text = json::Value::array();
   text.push_back(gate.conditions);
@@ -223,6 +229,10 @@ SharedChain gate_chain(const Gate& gate, Family family) {
   return shared;
 }
 
+SharedChain localnet_chain_of(const Localnet& localnet) {
+  return {.content = LayoutBuilder(Family::kIpv4).chain(localnet_chain(localnet), {})};
+}
+
 std::string masquerade_name(const Holding& holding) {
   if (holding.masquerade == Masquerade::kAll) return "everybody";
   return "near-" + sha512_hex(holding.address.masked().text(), 16);
@@ -246,8 +256,7 @@ SharedChain masquerade_chain(const Holding& holding) {
     const char* localhost = family == Family::kIpv4 ? "127.0.0.0/8" : "::1/128";
     rules.push_back(from(*inet::Network::parse(localhost)));
   }
-  return {.content = LayoutBuilder(family).chain(masquerade_name(holding), std::move(rules)),
-          .sets = {}};
+  return {.content = LayoutBuilder(family).chain(masquerade_name(holding), std::move(rules))};
 }
 
 Bytes port_key(const Run& run, std::uint16_t port) {
@@ -275,6 +284,16 @@ bool is_range(const Run& run, const std::vector<Run>& all) {
   return !run.host_ip || std::ranges::none_of(all, [&](const Run& other) {
     return !other.host_ip && collide(run, other);
   });
+}
+
+SetElements elements_for_localnet(const Holding& holding) {
+  SetElements localnet{localnet_set(), {}};
+  if (holding.localnet) {
+    localnet.elements.push_back({.key = netfilter::attachment_key(holding.owner),
+                                 .verdict = Verdict{.kind = Verdict::Kind::kJump,
+                                                    .chain = localnet_chain(*holding.localnet)}});
+  }
+  return localnet;
 }
 
 }  // namespace
@@ -314,7 +333,7 @@ netfilter::Layout hostports_layout(Family family, bool with_guard) {
                {load_address(family, false, kKey),
                 expr::lookup_verdict(sets.sources_of.name, kKey)}},
               nftables::Hook{"nat", kPostrouting, kPrioritySnat})}};
-  if (with_guard) layout.chains.push_back(guard_chain());
+  if (with_guard) add_guard(layout);
   return layout;
 }
 
@@ -322,12 +341,14 @@ netfilter::Layout chains_layout(Family family, bool with_guard) {
   const Sets sets = sets_of(family);
   netfilter::Layout layout{.sets = {sets.chain_ip_ports, sets.chain_ports, sets.chain_ranges},
                            .chains = {}};
-  if (with_guard) layout.chains.push_back(guard_chain());
+  if (with_guard) add_guard(layout);
   return layout;
 }
 
 std::vector<SharedChain> shared_chains(const Holding& holding) {
   std::vector<SharedChain> chains;
+  if (holding.localnet) chains.push_back(localnet_chain_of(*holding.localnet));
+  if (holding.store != netfilter::StoreChoice::kNative) return chains;
   for (std::size_t gate = 0; gate < holding.gates.size(); ++gate) {
     const bool used =
         std::ranges::any_of(holding.runs, [&](const Run& run) { return run.gate == gate; });
@@ -342,6 +363,23 @@ Set unmapped_set(Family family) {
           .name = "unmapped",
           .key_length = 16,
           .key_type = nftables::kTypeInterfaceName};
+}
+
+Set localnet_set() {
+  return {.table = hostports_table(Family::kIpv4),
+          .name = "localnet",
+          .key_length = 16,
+          .key_type = nftables::kTypeInterfaceName,
+          .data = Set::Data::kVerdict};
+}
+
+std::string localnet_chain(const Localnet& localnet) {
+  // nft(8) reads no name with other characters back.
+  const bool is_readable = std::ranges::all_of(localnet.interface, [](unsigned char one) {
+    return std::isalnum(one) != 0 || one == '_' || one == '-' || one == '.';
+  });
+  return fmt::format("localnet-{}{}", localnet.reset ? "" : "kept-",
+                     is_readable ? localnet.interface : sha512_hex(localnet.interface, 16));
 }
 
 std::vector<Competition> competition(Family family, const std::vector<Run>& runs, Kept kept) {
@@ -416,8 +454,11 @@ std::vector<SetElements> elements_of(const Holding& holding) {
         {.key = container,
          .verdict = Verdict{.kind = Verdict::Kind::kJump, .chain = masquerade_name(holding)}});
   }
-  return {ip_gates,   gates,          range_gates, ip_ports,     ports,   ranges,
-          sources_of, chain_ip_ports, chain_ports, chain_ranges, unmapped};
+  std::vector<SetElements> all = {ip_gates,    gates,        range_gates, ip_ports,
+                                  ports,       ranges,       sources_of,  chain_ip_ports,
+                                  chain_ports, chain_ranges, unmapped};
+  if (family == Family::kIpv4) all.push_back(elements_for_localnet(holding));
+  return all;
 }
 
 }  // namespace cni::portmap

@@ -13,6 +13,9 @@
 // No rule looks into these:
 //   chain_ip_ports, chain_ports, chain_ranges   the same of those whose rules are in another store
 //   unmapped     who waits for ports, or has ended
+//   localnet     attachment -> localnet-...: one chain, without a rule, for each interface whose
+//                route_localnet attachments need. The kernel counts who refers to it, so that
+//                nobody has to read what is written down about all of them.
 //   guard        drops what comes from elsewhere and is sent to 127.0.0.0/8
 #pragma once
 
@@ -40,7 +43,7 @@ struct SharedChain {
     nftables::Set set;
     std::vector<nftables::Element> elements;
   };
-  std::vector<Filled> sets;  // only its rules use them
+  std::vector<Filled> sets = {};  // only its rules use them
 
   const std::string& name() const { return content.chain.name; }
 };
@@ -49,6 +52,10 @@ std::vector<SharedChain> shared_chains(const Holding& holding);
 // Attachments whose elements do not tell all that others have to know of them: that they wait for
 // ports.
 nftables::Set unmapped_set(inet::Family family);
+
+// Attachments that need route_localnet of an interface. There is one as long as somebody does.
+nftables::Set localnet_set();
+std::string localnet_chain(const Localnet& localnet);
 
 // The elements of one set by which somebody has a port of `runs`.
 struct Competition {

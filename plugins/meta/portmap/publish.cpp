@@ -82,6 +82,7 @@ void take_back(const std::vector<FamilyPlan>& plans, const Trail& trail,
   edits.add_way_back(trail.chains, back, owner);
   edits.apply();
   settle_localnet(back.front(), books);
+  settle_lost_localnet(back.front(), books);
   settle_guards(books);
   if (books.socket()) put_back_reference_rules(*books.socket(), trail.deleted);
   books.commit(back, "take back the host ports");
@@ -136,6 +137,7 @@ void publish(const Request& request, const Config& config, StoreChoice store, Un
     const auto trail = std::make_shared<Trail>();
     undo.add("take back the host ports",
              [plans, trail, owner] { take_back(plans, *trail, owner); });
+    settle_lost_localnet(plans.front(), books);
     // First the guard, then what it guards.
     books.commit(plans, "map the host ports", &owner);
     ChainEdits edits;

@@ -67,6 +67,11 @@ class Withdrawal {
 
   void settle() {
     settle_localnet(plans_.front(), *books_);
+    if (selection_.attachment) {
+      settle_lost_localnet(plans_.front(), *books_);
+    } else {
+      settle_marked_localnet(plans_.front(), *books_);
+    }
     settle_guards(*books_);
   }
 

@@ -81,7 +81,7 @@ void read_hostports(Socket& socket) {
   hostports.list_concerned(
       {kOwner},
       {portmap::Run{.protocol = portmap::Protocol::kTcp, .host_port = 80, .container_port = 80}});
-  hostports.any([](const portmap::Holding& one) { return one.ended; });
+  hostports.count_localnet({.interface = "cni0", .reset = true}, {kOwner});
 }
 
 void ask(std::uint8_t question) {
