@@ -8,34 +8,34 @@
 #include "support/two_namespaces.h"
 
 using Catch::Contains;
-using Json = nlohmann::json;
 using namespace cni::test;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
 constexpr const char* kReferencePlugins = "/usr/lib/cni";
 
-struct Network {
+struct BothConfigurations {
   Host host;
   Namespace& container = host.add_container();
   TempDirectory directory;
 
   // The kernel gives links IPv6 addresses of their own in its own time, and snapshots would differ.
-  Network() { host.run("sysctl -q -w net.ipv6.conf.default.disable_ipv6=1"); }
+  BothConfigurations() { host.run("sysctl -q -w net.ipv6.conf.default.disable_ipv6=1"); }
 
   void write(const std::string& version) const {
-    const Json list = {{"cniVersion", version},
-                       {"name", "web"},
-                       {"plugins",
-                        {{{"type", "bridge"},
-                          {"bridge", "br7"},
-                          {"isGateway", true},
-                          {"ipam",
-                           {{"type", "host-local"},
-                            {"dataDir", directory / "ipam"},
-                            {"subnet", "10.9.0.0/24"},
-                            {"routes", {{{"dst", "0.0.0.0/0"}}}}}}},
-                         {{"type", "portmap"}, {"capabilities", {{"portMappings", true}}}}}}};
+    const nlohmann::json list = {
+        {"cniVersion", version},
+        {"name", "web"},
+        {"plugins",
+         {{{"type", "bridge"},
+           {"bridge", "br7"},
+           {"isGateway", true},
+           {"ipam",
+            {{"type", "host-local"},
+             {"dataDir", directory / "ipam"},
+             {"subnet", "10.9.0.0/24"},
+             {"routes", {{{"dst", "0.0.0.0/0"}}}}}}},
+          {{"type", "portmap"}, {"capabilities", {{"portMappings", true}}}}}}};
     directory.write("net.d/web.conflist", list.dump());
   }
 
@@ -54,7 +54,7 @@ struct Network {
 
 TEST_CASE("cnictl runs the reference plugins through an attachment's life",
           "[cnictl][reference-plugins][bridge][veth][iptables-nft]") {
-  const Network network;
+  const BothConfigurations network;
   network.write(GENERATE("0.4.0", "1.0.0"));
   const std::string netns = network.container.path();
   // The bridge, its address and forwarding stay for good, and so do portmap's chains. DEL has to be
@@ -70,7 +70,7 @@ TEST_CASE("cnictl runs the reference plugins through an attachment's life",
       {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]})");
   INFO(added.text());
   REQUIRE(added.status == 0);
-  CHECK(Json::parse(added.out)["ips"][0]["address"] == "10.9.0.3/24");
+  CHECK(nlohmann::json::parse(added.out)["ips"][0]["address"] == "10.9.0.3/24");
   CHECK_THAT(network.container.run("ip -4 addr show eth0"), Contains("10.9.0.3/24"));
   CHECK_THAT(network.host.run("iptables-nft -t nat -S"), Contains("--dport 8080"));
 
@@ -90,7 +90,7 @@ TEST_CASE("cnictl runs the reference plugins through an attachment's life",
 
 TEST_CASE("cnictl leaves nothing of an attachment that a reference plugin refused",
           "[cnictl][reference-plugins][bridge][veth][iptables-nft]") {
-  const Network network;
+  const BothConfigurations network;
   network.write("1.0.0");
   const Outcome failed = network.run({"add", "web", network.container.path()}, R"({"portMappings": [
       {"hostPort": -1, "containerPort": 80, "protocol": "tcp"}]})");
@@ -104,12 +104,12 @@ TEST_CASE("cnictl leaves nothing of an attachment that a reference plugin refuse
 }
 
 TEST_CASE("cnictl tells the versions of the reference plugins", "[cnictl][reference-plugins]") {
-  const Network network;
+  const BothConfigurations network;
   const Outcome told = network.run({"version", "--json"});
   CHECK(told.status == 0);
   int plugins = 0;
-  const Json document = Json::parse(told.out);
-  for (const Json& program : document["programs"]) {
+  const nlohmann::json document = nlohmann::json::parse(told.out);
+  for (const nlohmann::json& program : document["programs"]) {
     INFO(program.dump());
     CHECK(program["plugin"] == true);
     CHECK(program["supportedVersions"].back() == "1.0.0");

@@ -9,7 +9,6 @@
 #include "support/two_namespaces.h"
 
 using Catch::Contains;
-using Json = nlohmann::json;
 using namespace cni::test;  // NOLINT(google-build-using-namespace)
 
 namespace {
@@ -28,7 +27,7 @@ class Web {
   Web() {
     first.reply("ADD", {.out = kFirstResult});
     second.reply("ADD", {.out = kSecondResult});
-    set_list(Json::object());
+    set_list(nlohmann::json::object());
   }
 
   TempDirectory directory;
@@ -37,12 +36,12 @@ class Web {
   Environment environment = plain_environment();
 
   // `keys` of the list beside its name and plugins.
-  void set_list(const Json& keys) const {
-    Json list = {{"cniVersion", "1.1.0"},
-                 {"name", "web"},
-                 {"plugins",
-                  {{{"type", "first"}, {"any", {1, 2}}},
-                   {{"type", "second"}, {"capabilities", {{"mac", true}}}}}}};
+  void set_list(const nlohmann::json& keys) const {
+    nlohmann::json list = {{"cniVersion", "1.1.0"},
+                           {"name", "web"},
+                           {"plugins",
+                            {{{"type", "first"}, {"any", {1, 2}}},
+                             {{"type", "second"}, {"capabilities", {{"mac", true}}}}}}};
     list.update(keys);
     directory.write("net.d/10-web.conflist", list.dump());
   }
@@ -114,14 +113,14 @@ TEST_CASE("cnictl add hands each result to the next plugin", "[cnictl]") {
         R"("ips":[{"address":"10.1.1.5/24","gateway":"10.1.1.1","interface":0}]},)"
         R"("runtimeConfig":{"mac":"02:00:00:00:00:01"},"type":"second"})");
 
-  Json expected = Json::parse(kSecondResult);
+  nlohmann::json expected = nlohmann::json::parse(kSecondResult);
   expected["cniVersion"] = "1.1.0";
-  CHECK(Json::parse(added.out) == expected);
+  CHECK(nlohmann::json::parse(added.out) == expected);
   REQUIRE(web.cached() == Verbs{std::string("web-") + kContainer + "-eth0"});
-  const Json cache =
-      Json::parse(read_whole_file(web.directory / "cache/results/" + web.cached()[0]));
+  const nlohmann::json cache =
+      nlohmann::json::parse(read_whole_file(web.directory / "cache/results/" + web.cached()[0]));
   CHECK(cache["result"] == expected);
-  CHECK(cache["cniArgs"] == Json::parse(R"([["K","V"],["L",""]])"));
+  CHECK(cache["cniArgs"] == nlohmann::json::parse(R"([["K","V"],["L",""]])"));
   CHECK(cache["netns"] == "/run/netns/c");
 }
 
@@ -145,13 +144,13 @@ TEST_CASE("cnictl check gives every plugin the last result", "[cnictl]") {
   INFO(checked.text());
   CHECK(checked.status == 0);
   for (const FakePlugin* plugin : {&web.first, &web.second}) {
-    const Json config = Json::parse(plugin->calls().at(1).input);
+    const nlohmann::json config = nlohmann::json::parse(plugin->calls().at(1).input);
     CHECK(config["prevResult"]["ips"][0]["address"] == "10.1.1.6/24");
   }
 
   SECTION("and none if nothing is cached") {
     CHECK(web.attach("check", {"-i", "other"}).status == 0);
-    CHECK_FALSE(Json::parse(web.first.calls().at(2).input).contains("prevResult"));
+    CHECK_FALSE(nlohmann::json::parse(web.first.calls().at(2).input).contains("prevResult"));
   }
   SECTION("and asks nobody if the list says so") {
     web.set_list({{"disableCheck", true}});
@@ -162,7 +161,7 @@ TEST_CASE("cnictl check gives every plugin the last result", "[cnictl]") {
     web.set_list({{"cniVersion", "0.3.1"}});
     const Outcome refused = web.attach("check", {"--json"});
     CHECK(refused.status == 1);
-    CHECK(Json::parse(refused.out)["code"] == 1);
+    CHECK(nlohmann::json::parse(refused.out)["code"] == 1);
     CHECK(verbs(web.first) == Verbs{"ADD", "CHECK"});
   }
 }
@@ -174,10 +173,10 @@ TEST_CASE("cnictl del goes backwards and forgets", "[cnictl]") {
   SECTION("after success") {
     CHECK(web.attach("del").status == 0);
     CHECK(web.cached().empty());
-    CHECK(Json::parse(web.first.calls().at(1).input)["prevResult"]["ips"][0]["address"] ==
+    CHECK(nlohmann::json::parse(web.first.calls().at(1).input)["prevResult"]["ips"][0]["address"] ==
           "10.1.1.6/24");
     CHECK(web.attach("del").status == 0);
-    CHECK_FALSE(Json::parse(web.first.calls().at(2).input).contains("prevResult"));
+    CHECK_FALSE(nlohmann::json::parse(web.first.calls().at(2).input).contains("prevResult"));
   }
   SECTION("with what ADD got, unless it is told anew") {
     web.environment["CAP_ARGS"] = R"({"mac": "02:00:00:00:00:01"})";
@@ -189,13 +188,13 @@ TEST_CASE("cnictl del goes backwards and forgets", "[cnictl]") {
     CHECK(web.attach("del", {"-i", "net1"}).status == 0);
     for (const std::size_t call : {2U, 3U}) {
       CHECK(web.second.calls().at(call).environment.at("CNI_ARGS") == "K=V");
-      CHECK(Json::parse(web.second.calls().at(call).input)["runtimeConfig"]["mac"] ==
+      CHECK(nlohmann::json::parse(web.second.calls().at(call).input)["runtimeConfig"]["mac"] ==
             "02:00:00:00:00:01");
     }
     web.environment["CAP_ARGS"] = "{}";
     REQUIRE(web.attach("add", {"-i", "net1"}).status == 0);
     CHECK(web.attach("del", {"-i", "net1"}).status == 0);
-    CHECK_FALSE(Json::parse(web.second.calls().at(5).input).contains("runtimeConfig"));
+    CHECK_FALSE(nlohmann::json::parse(web.second.calls().at(5).input).contains("runtimeConfig"));
   }
   SECTION("and keeps the result if a plugin fails") {
     web.second.reply("DEL",
@@ -213,7 +212,7 @@ TEST_CASE("cnictl del goes backwards and forgets", "[cnictl]") {
   SECTION("and gives no result before 0.4.0") {
     web.set_list({{"cniVersion", "0.3.1"}});
     CHECK(web.attach("del").status == 0);
-    CHECK_FALSE(Json::parse(web.first.calls().at(1).input).contains("prevResult"));
+    CHECK_FALSE(nlohmann::json::parse(web.first.calls().at(1).input).contains("prevResult"));
   }
 }
 
@@ -224,11 +223,11 @@ TEST_CASE("cnictl add that fails rolls back with DEL for the whole list", "[cnic
   SECTION("always") {
     const Outcome failed = web.attach("add", {"--json"});
     CHECK(failed.status == 1);
-    const Json error = Json::parse(failed.out);
+    const nlohmann::json error = nlohmann::json::parse(failed.out);
     CHECK(error["code"] == 100);
     CHECK(error["msg"] == "no");
     CHECK(error["verb"] == "ADD");
-    CHECK(error["plugin"] == Json({{"type", "second"}, {"position", 2}, {"count", 2}}));
+    CHECK(error["plugin"] == nlohmann::json({{"type", "second"}, {"position", 2}, {"count", 2}}));
     CHECK(error["rollback"] == "done");
     CHECK(verbs(web.first) == Verbs{"ADD", "DEL"});
     CHECK(verbs(web.second) == Verbs{"ADD", "DEL"});
@@ -254,7 +253,7 @@ TEST_CASE("cnictl add that fails rolls back with DEL for the whole list", "[cnic
     web.first.reply("ADD", {.out = R"({"code": 999, "msg": "exists"})", .status = 1});
     const Outcome failed = web.attach("add", {"--json"});
     CHECK(failed.status == 1);
-    CHECK(Json::parse(failed.out)["rollback"] == "attached before");
+    CHECK(nlohmann::json::parse(failed.out)["rollback"] == "attached before");
     CHECK(verbs(web.first) == Verbs{"ADD", "ADD"});
     CHECK(web.cached().size() == 1);
   }
@@ -338,7 +337,7 @@ TEST_CASE("cnictl gc tells those in use from those that are not", "[cnictl]") {
     CHECK(del.environment.at("CNI_CONTAINERID") == "dead");
     CHECK(del.environment.at("CNI_NETNS") == "/run/netns/gone");
     CHECK(del.environment.at("CNI_ARGS") == "K=V");
-    CHECK(Json::parse(del.input)["runtimeConfig"]["mac"] == "02:00:00:00:00:02");
+    CHECK(nlohmann::json::parse(del.input)["runtimeConfig"]["mac"] == "02:00:00:00:00:02");
     CHECK(web.first.calls().at(2).input ==
           R"({"any":[1,2],"cni.dev/attachments":[{"containerID":"alive","ifname":"eth0"}],)"
           R"("cni.dev/valid-attachments":[{"containerID":"alive","ifname":"eth0"}],)"
@@ -374,7 +373,7 @@ TEST_CASE("cnictl gc tells those in use from those that are not", "[cnictl]") {
     web.first.reply("GC", {.out = R"({"code": 100, "msg": "no"})", .status = 1});
     const Outcome failed = web.collect({"--json"});
     CHECK(failed.status == 1);
-    CHECK(Json::parse(failed.out)["msg"] ==
+    CHECK(nlohmann::json::parse(failed.out)["msg"] ==
           "cannot delete dead/eth0: busy; cannot collect garbage with plugin first: no");
     CHECK(verbs(web.second) == Verbs{"ADD", "DEL", "GC"});
     CHECK(web.cached().size() == 2);
@@ -392,13 +391,13 @@ TEST_CASE("cnictl version tells plugins from other programs", "[cnictl]") {
   const Outcome told = web.run({"version", "--json"});
   INFO(told.text());
   CHECK(told.status == 0);
-  const Json programs = Json::parse(told.out)["programs"];
+  const nlohmann::json programs = nlohmann::json::parse(told.out)["programs"];
   REQUIRE(programs.size() == 3);
-  CHECK(programs[0] == Json({{"name", "first"},
-                             {"path", web.directory / "bin/first"},
-                             {"plugin", true},
-                             {"version", "v7"},
-                             {"supportedVersions", {"1.0.0"}}}));
+  CHECK(programs[0] == nlohmann::json({{"name", "first"},
+                                       {"path", web.directory / "bin/first"},
+                                       {"plugin", true},
+                                       {"version", "v7"},
+                                       {"supportedVersions", {"1.0.0"}}}));
   CHECK(programs[1]["problem"] == "its answer to VERSION is no JSON");
   CHECK(programs[2]["problem"] == "exit status 3");
   const FakePlugin::Call asked = web.first.calls().at(0);
@@ -418,7 +417,7 @@ TEST_CASE("cnictl lint answers with its exit status", "[cnictl]") {
   CHECK(web.run({"lint", good}).status == 0);
   const Outcome found = web.run({"lint", good, bad, web.directory / "absent", "--json"});
   CHECK(found.status == 1);
-  const Json document = Json::parse(found.out);
+  const nlohmann::json document = nlohmann::json::parse(found.out);
   CHECK(document["errors"] == 3);
   CHECK(document["hints"] == 1);
   CHECK(document["findings"][1]["file"] == bad);

@@ -16,7 +16,7 @@ using nlohmann::json;
 
 namespace {
 
-const json kSmall = {{"ranges", {{{{"subnet", "10.1.2.0/28"}}}}}};
+const json kOneRange = {{"ranges", {{{{"subnet", "10.1.2.0/28"}}}}}};
 
 json ranges(const std::vector<std::string>& subnets) {
   json sets = json::array();
@@ -35,7 +35,7 @@ mode_t mode_of(const std::string& path) {
 }  // namespace
 
 TEST_CASE("an address lives from ADD to DEL", "[host-local]") {
-  const AddressNetwork network(kSmall);
+  const AddressNetwork network(kOneRange);
   const auto added = network.add("c1");
   INFO(added.text());
   REQUIRE(added.status == 0);
@@ -96,7 +96,7 @@ TEST_CASE("the files are those of the Go suite, byte for byte", "[host-local]") 
 }
 
 TEST_CASE("addresses are told by network, container and interface", "[host-local]") {
-  AddressNetwork network(kSmall);
+  AddressNetwork network(kOneRange);
   CHECK(network.added_by({.verb = "ADD", .ifname = "eth0"}) == "10.1.2.2");
   CHECK(network.added_by({.verb = "ADD", .ifname = "net1"}) == "10.1.2.3");
   const AddressNetwork::Call one{.verb = "DEL", .ifname = "net1"};
@@ -137,7 +137,7 @@ TEST_CASE("an ADD that gets one address too few keeps none", "[host-local]") {
 }
 
 TEST_CASE("the second ADD of an attachment changes nothing", "[host-local]") {
-  const AddressNetwork network(kSmall);
+  const AddressNetwork network(kOneRange);
   CHECK(network.added("c1") == "10.1.2.2");
   const auto before = Snapshot::take("", {network.data_dir()});
   const auto again = network.add("c1");
@@ -151,7 +151,7 @@ TEST_CASE("the second ADD of an attachment changes nothing", "[host-local]") {
 }
 
 TEST_CASE("a result that cannot be written releases the address", "[host-local]") {
-  const AddressNetwork network(kSmall);
+  const AddressNetwork network(kOneRange);
   REQUIRE(network.added("c0") == "10.1.2.2");
   const auto failed = network.call({.verb = "ADD", .stdout_path = "/dev/full"});
   CHECK(failed.status == 1);
@@ -236,7 +236,7 @@ TEST_CASE("old spec versions have one address of a family", "[host-local]") {
 }
 
 TEST_CASE("routes and DNS settings are passed on", "[host-local]") {
-  AddressNetwork network(kSmall);
+  AddressNetwork network(kOneRange);
   const cni::test::TempDirectory files;
   network.config["ipam"]["routes"] = {{{"dst", "0.0.0.0/0"}},
                                       {{"dst", "10.9.0.0/16"}, {"mtu", 1400}}};
@@ -257,7 +257,7 @@ TEST_CASE("routes and DNS settings are passed on", "[host-local]") {
 }
 
 TEST_CASE("DEL needs nothing of the configuration but the directory", "[host-local]") {
-  AddressNetwork network(kSmall);
+  AddressNetwork network(kOneRange);
   REQUIRE(network.added("c1") == "10.1.2.2");
   network.config["ipam"]["ranges"] = "gone";
   network.config["ipam"]["cooldown"] = "nonsense";
@@ -269,7 +269,7 @@ TEST_CASE("DEL needs nothing of the configuration but the directory", "[host-loc
 }
 
 TEST_CASE("DEL, CHECK, GC and STATUS make no directory", "[host-local]") {
-  const AddressNetwork network(kSmall);
+  const AddressNetwork network(kOneRange);
   CHECK(network.del("c1").status == 0);
   CHECK(network.gc(std::vector<std::pair<std::string, std::string>>{}).status == 0);
   CHECK(network.status().status == 0);
@@ -278,7 +278,7 @@ TEST_CASE("DEL, CHECK, GC and STATUS make no directory", "[host-local]") {
 }
 
 TEST_CASE("reservations of the old form belong to the container", "[host-local]") {
-  const AddressNetwork network(kSmall);
+  const AddressNetwork network(kOneRange);
   REQUIRE(network.added("c1") == "10.1.2.2");
   cni::test::write_file(network.directory() + "/10.1.2.9", "old\n");
   cni::test::write_file(network.directory() + "/last_reserved_ip.7", "old");
@@ -342,7 +342,7 @@ TEST_CASE("bad configurations are refused before anything is written", "[host-lo
     CHECK(refused.message().find(bad.message) == 0);
     CHECK_FALSE(std::filesystem::exists(network.data_dir()));
   }
-  AddressNetwork network(kSmall);
+  AddressNetwork network(kOneRange);
   network.config["runtimeConfig"]["ips"] = {nullptr};
   CHECK(network.add("c1").message().find("cannot understand ip: IP <nil> not v4 nor v6") == 0);
   network.config.erase("runtimeConfig");

@@ -17,6 +17,10 @@ namespace cni::test {
 // The Go suite's plugin, where Debian's package containernetworking-plugins puts it.
 inline constexpr const char* kGoHostLocal = "/usr/lib/cni/host-local";
 
+// 13 addresses to give.
+inline const nlohmann::json kSmall = {{"subnet", "10.1.2.0/28"}};
+inline constexpr int kSize = 13;
+
 class AddressNetwork {
  public:
   // `ipam` is JSON for the ipam object, without type and dataDir.

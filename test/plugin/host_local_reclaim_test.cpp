@@ -11,6 +11,8 @@
 
 using cni::test::AddressNetwork;
 using cni::test::kGoHostLocal;
+using cni::test::kSize;
+using cni::test::kSmall;
 using cni::test::Namespace;
 using cni::test::TempDirectory;
 using nlohmann::json;
@@ -18,10 +20,6 @@ using nlohmann::json;
 namespace {
 
 using Valid = std::vector<std::pair<std::string, std::string>>;
-
-// 13 addresses to give.
-const json kSmall = {{"subnet", "10.1.2.0/28"}};
-constexpr int kSize = 13;
 
 // What a reboot changes first: the machine has another boot ID while this lives.
 class OtherBoot {

@@ -12,6 +12,7 @@
 
 using cni::test::AddressNetwork;
 using cni::test::difference;
+using cni::test::kSmall;
 using cni::test::Snapshot;
 using cni::test::TempDirectory;
 using cni::test::write_file;
@@ -19,7 +20,6 @@ using nlohmann::json;
 
 namespace {
 
-const json kSmall = {{"subnet", "10.1.2.0/28"}};
 const std::vector<std::pair<std::string, std::string>> kNone;
 
 struct Tear {

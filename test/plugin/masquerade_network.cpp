@@ -5,7 +5,7 @@
 namespace cni::test {
 namespace {
 
-constexpr std::uint16_t kPort = 7;
+constexpr std::uint16_t kEchoPort = 7;
 
 // Every address of the network is one of `where`, which the host reaches through `gateway`.
 void extend(const TrafficHost& net, const Namespace& where, const std::string& network,
@@ -26,8 +26,8 @@ MasqueradeNetwork::MasqueradeNetwork(Store store) : net(store, {Protocol::kUdp})
   extend(net, net.far, "203.0.113.0/24", kIpv4.far);
   extend(net, net.far, "2001:db8:2000::/36", kIpv6.far);
   net.servers.stop("far");
-  net.servers.serve_everywhere(net.lan, "lan", Protocol::kTcp, kPort);
-  net.servers.serve_everywhere(net.far, "far", Protocol::kTcp, kPort);
+  net.servers.serve_everywhere(net.lan, "lan", Protocol::kTcp, kEchoPort);
+  net.servers.serve_everywhere(net.far, "far", Protocol::kTcp, kEchoPort);
 }
 
 Pod& MasqueradeNetwork::add_pod(const std::string& id) {
@@ -67,7 +67,7 @@ PluginOutcome MasqueradeNetwork::run_for_network(const std::string& verb, const 
 }
 
 std::string MasqueradeNetwork::seen(const Pod& pod, const std::string& to) const {
-  return ask(*pod.container, {.to = to, .port = kPort}).text();
+  return ask(*pod.container, {.to = to, .port = kEchoPort}).text();
 }
 
 void in_every_store(const std::function<void(Store)>& check) {

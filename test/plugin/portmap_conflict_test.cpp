@@ -10,10 +10,6 @@ using namespace cni::test;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
-PortmapStore any_store() {
-  return GENERATE(PortmapStore::kNative, PortmapStore::kDialect, PortmapStore::kLegacy);
-}
-
 std::string who_answers(const PortmapNetwork& net, const std::string& to, std::uint16_t port,
                         Protocol protocol = Protocol::kTcp) {
   return ask(net.lan, {.to = to,

@@ -9,10 +9,6 @@ using namespace cni::test;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
-PortmapStore any_store() {
-  return GENERATE(PortmapStore::kNative, PortmapStore::kDialect, PortmapStore::kLegacy);
-}
-
 // Tables and built-in chains of xtables, which stay once they are made.
 void use_tables_once(const PortmapNetwork& net) {
   if (net.store == PortmapStore::kNative) return;

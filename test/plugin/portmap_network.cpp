@@ -29,6 +29,10 @@ void wait_for_local_route(const Namespace& where, const std::string& address) {
 
 }  // namespace
 
+PortmapStore any_store() {
+  return GENERATE(PortmapStore::kNative, PortmapStore::kDialect, PortmapStore::kLegacy);
+}
+
 std::string name_of(PortmapStore store) {
   switch (store) {
     case PortmapStore::kNative:

@@ -22,6 +22,9 @@ enum class PortmapStore : std::uint8_t { kNative, kDialect, kLegacy };
 
 std::string name_of(PortmapStore store);
 
+// The test runs once for each.
+PortmapStore any_store();
+
 // An attachment of "net1", on the bridge.
 struct MappedPod {
   Namespace* container;

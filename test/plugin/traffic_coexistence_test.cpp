@@ -12,9 +12,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::uint16_t kPort = 8080;
-constexpr std::array kFamilies = {kIpv4, kIpv6};
-
 Json mappings_of(const TrafficHost& net) {
   Json mappings = Json::array();
   for (const Protocol protocol : net.protocols) mappings.push_back(mapping(kPort, 80, protocol));

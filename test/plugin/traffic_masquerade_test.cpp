@@ -9,8 +9,6 @@ using namespace cni::test;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
-constexpr std::array kFamilies = {kIpv4, kIpv6};
-
 // A way to masquerade: the chain of a container in the network of that letter.
 using Chain = std::function<std::vector<Json>(const TrafficHost&, const std::string& letter)>;
 

@@ -11,6 +11,7 @@
 // lan and far know by which way pods are reached, so that a pod's own address can be seen there.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -71,6 +72,10 @@ constexpr Family kIpv6 = {.name = "IPv6",
                           .gateway_a = "fd00:1::1",
                           .gateway_b = "fd00:2::1",
                           .any = "::"};
+inline constexpr std::array kFamilies = {kIpv4, kIpv6};
+
+// The port of the host that most tests map.
+constexpr std::uint16_t kPort = 8080;
 
 // An attachment, named like its container.
 struct Pod {

@@ -7,11 +7,10 @@ using namespace cni::test;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
-// The ports of the host that lead to port 80 of the pod: at every address, and at one.
-constexpr std::uint16_t kPort = 8080;
+// Leads to port 80 of the pod at one address of the host, as kPort does at every one.
 constexpr std::uint16_t kPortOfOneAddress = 8081;
 
-Json mappings_of(const TrafficHost& net) {
+Json mappings_and_one_of_an_address(const TrafficHost& net) {
   Json mappings = Json::array();
   for (const Protocol protocol : net.protocols) {
     mappings.push_back(mapping(kPort, 80, protocol));
@@ -83,7 +82,7 @@ void check_matrix(Store store, const std::vector<Protocol>& protocols) {
   }
   Pod& same = net.add_server_on("a", "same");
   Pod& other = net.add_server_on("b", "other");
-  Pod& pod = net.add_server_on("a", "pod", {net.portmap(mappings_of(net))});
+  Pod& pod = net.add_server_on("a", "pod", {net.portmap(mappings_and_one_of_an_address(net))});
   for (const Protocol protocol : net.protocols) {
     for (const Family& family : {kIpv4, kIpv6}) {
       check_flows(net, pod, same, other, family, protocol);
@@ -119,7 +118,7 @@ void check_matrix(Store store, const std::vector<Protocol>& protocols) {
   net.del(pod);
   everyone_hears("refused");
   const Snapshot without = net.snapshot();
-  Pod& next = net.add_server_on("a", "next", {net.portmap(mappings_of(net))});
+  Pod& next = net.add_server_on("a", "next", {net.portmap(mappings_and_one_of_an_address(net))});
   everyone_hears("next");
   net.del(next);
   everyone_hears("refused");

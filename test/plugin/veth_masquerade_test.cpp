@@ -9,7 +9,7 @@ using namespace cni::test;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
-constexpr std::uint16_t kPort = 7000;
+constexpr std::uint16_t kEchoPort = 7000;
 
 // A peer beyond the host's uplink that knows no way to the containers.
 class MasqueradedNetwork : public VethNetwork {
@@ -22,9 +22,9 @@ class MasqueradedNetwork : public VethNetwork {
     peer.run("ip address add 192.0.2.2/24 dev eth0");
     host.run("ip address add 2001:db8::1/64 dev uplink nodad");
     peer.run("ip address add 2001:db8::2/64 dev eth0 nodad");
-    servers.serve_everywhere(peer, "peer", Protocol::kTcp, kPort);
+    servers.serve_everywhere(peer, "peer", Protocol::kTcp, kEchoPort);
     for (const char* address : {"192.0.2.2", "2001:db8::2"}) {
-      wait_for_answer(host, {.to = address, .port = kPort});
+      wait_for_answer(host, {.to = address, .port = kEchoPort});
     }
     config["ipMasq"] = true;
     give_dual_stack();
@@ -33,7 +33,7 @@ class MasqueradedNetwork : public VethNetwork {
   // What the peer at `address` sees of a container.
   std::string seen(const Attached& attached, const std::string& address) const {
     return ask(*attached.container,
-               {.to = address, .port = kPort, .limit = std::chrono::milliseconds(700)})
+               {.to = address, .port = kEchoPort, .limit = std::chrono::milliseconds(700)})
         .text();
   }
 
@@ -58,7 +58,7 @@ TEST_CASE("ipMasq of veth gives both families the host's address", "[veth][masqu
   // The others of its network see the container itself.
   net.give({{"ips", {{{"address", "10.1.2.6/24"}, {"gateway", "10.1.2.1"}}}}});
   const Attached two = net.add("c2");
-  net.servers.serve_everywhere(*two.container, "c2", Protocol::kTcp, kPort);
+  net.servers.serve_everywhere(*two.container, "c2", Protocol::kTcp, kEchoPort);
   CHECK(net.seen(one, "10.1.2.6") == "c2 saw 10.1.2.5");
   net.servers.stop("c2");
 
