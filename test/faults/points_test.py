@@ -5,21 +5,27 @@ which they change something, and looks whether anything is left, or lost.
   points_test.py PLUGINS REFERENCE [--all | --every N] [--suite NAME] [--scenario TEXT] [--verb VERB]
                  [--action TEXT] [--point N]
 
-A trial is a chain of plugins on a host of its own, one of them in trouble in one verb: an action at
-a point (see tracer.cpp and failing_allocation.cpp). After it the verb has to work when it is called
-again, DEL of the chain has to succeed and leave the host as an undisturbed ADD and DEL do, and
-another container's ADD and DEL have to work. What answers that it failed must have left everything
-as it was; what answers that it succeeded must have done its work.
+A trial is a chain of plugins on a host, one of them in trouble in one verb: an action at a point
+(see tracer.cpp and failing_allocation.cpp). After it the verb has to work when it is called again,
+DEL of the chain has to succeed and leave the host as an undisturbed ADD and DEL do, and another
+container's ADD and DEL have to work. What answers that it failed must have left everything as it
+was; what answers that it succeeded must have done its work.
+
+Most trials end before they have changed anything. Then the host serves the next trial, and what
+takes long is looked at once for all of them; if that fails, each is given a host of its own.
 
 Without --all most points are passed over. Exits with 1 after a failure of ours.
 """
 
 import dataclasses
 import errno
+import itertools
 import json
 import multiprocessing
 import os
 import pathlib
+import socket
+import struct
 import sys
 import traceback
 
@@ -124,6 +130,20 @@ class Host(chains.Host):
             outcome.status = os.waitstatus_to_exitcode(said["status"])
         return outcome, {"left": 0, "call": "", **said}
 
+    def glimpse(self):
+        """What is seen in a moment: links, addresses and routes, files, and whether anything was
+        committed to nf_tables."""
+        seen = [twins.files(self.data)]
+        for namespace in (self.place.host, *self.containers.values()):
+            with namespace.entered():
+                seen.append([[line.split(":")[0] for line in read_net("dev")], read_net("fib_trie"),
+                             [line.split()[:4] for line in read_net("if_inet6")],
+                             [line.split()[:6] for line in read_net("ipv6_route")],
+                             nft_generation()])
+        if "legacy" in self.name:
+            seen.append(twins.rules(self.place.host))
+        return seen
+
     def observe(self):
         """Everything but hints and the bridge's MAC, which the reference suite chooses anew each
         time."""
@@ -132,6 +152,24 @@ class Host(chains.Host):
                                if not line.startswith("br0 mac=")],
                 "files": self.kept()}
         return seen
+
+
+def read_net(name):
+    return pathlib.Path("/proc/thread-self/net", name).read_text(encoding="ascii").splitlines()
+
+
+# linux/netlink.h, linux/netfilter/nfnetlink.h and nf_tables.h
+NETLINK_NETFILTER, NFNL_SUBSYS_NFTABLES, NFT_MSG_GETGEN, NLM_F_REQUEST = 12, 10, 16, 1
+NFGENMSG_AND_HEADER = 20
+
+
+def nft_generation():
+    """The attributes of the kernel's answer: the number of the last commit, and who made it."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as netlink:
+        netlink.send(struct.pack("=IHHIIBBH", NFGENMSG_AND_HEADER,
+                                 NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, NLM_F_REQUEST, 0, 0,
+                                 0, 0, 0))
+        return netlink.recv(4096)[NFGENMSG_AND_HEADER:]
 
 
 @dataclasses.dataclass
@@ -162,28 +200,78 @@ class Worker:
             host.place.remove()
         return self.undisturbed[key]
 
-    def run(self, trial):
-        """What the tracer reports."""
-        undisturbed = self.undisturbed_of(trial)
-        host = Host(trial)
-        try:
-            before = host.add_upto(trial.traced) if trial.verb == "ADD" else host.must("ADD", "one")
-            if trial.verb == "GC":
-                host.must("ADD", "two")
-            state = host.observe()
-            outcome, report = host.in_trouble(trial, before)
-            if not report["fired"]:
-                return report
+    def run(self, trials):
+        """[(trial, report or None, failure or None)] for trials that differ in action and point."""
+        done, ready = [], None
+        for trial in trials:
+            report, failure, is_ready = None, None, False
             try:
-                self.judge(host, trial, outcome, report)
-                self.judge_state(host, trial, outcome, state, undisturbed)
-                self.heal(host, trial, outcome)
-                self.judge_healed(host, undisturbed)
-            except Failed as failure:
-                raise Failed(f"{report['call']}: {failure}\n    it answered {outcome}") from failure
-            return report
+                if ready is None:
+                    ready = Ready(trial, self.undisturbed_of(trial))
+                report, is_ready = ready.run(trial)
+            except Failed as failed:
+                failure = str(failed)
+            except Exception:  # of the test itself
+                failure = traceback.format_exc()
+            done.append((trial, report, failure))
+            if not is_ready and ready is not None:
+                ready.remove()
+                ready = None
+        if ready is None:
+            return done
+        try:
+            ready.finish()
+            return done
+        except Failed as failed:
+            if len(trials) > 1:
+                return [one for trial in trials for one in self.run([trial])]
+            return [(trials[0], None, str(failed))]
         finally:
-            host.place.remove()
+            ready.remove()
+
+
+class Ready:
+    """A host that is ready for the call that is to get into trouble."""
+
+    def __init__(self, trial, undisturbed):
+        self.undisturbed = undisturbed
+        self.host = Host(trial)
+        self.trial = trial  # the last one
+        self.before = self.host.add_upto(trial.traced) if trial.verb == "ADD" \
+            else self.host.must("ADD", "one")
+        if trial.verb == "GC":
+            self.host.must("ADD", "two")
+        self.state = self.host.observe()
+        self.seen = self.host.glimpse()
+
+    def run(self, trial):
+        """(what the tracer reports, whether the host is ready for another trial)"""
+        self.trial = trial
+        outcome, report = self.host.in_trouble(trial, self.before)
+        worked = outcome.status == 0 and trial.verb in ("ADD", "DEL", "GC")
+        if not report["fired"]:
+            return report, not worked and self.host.glimpse() == self.seen
+        try:
+            self.judge(self.host, trial, outcome, report)
+            if not worked and self.host.glimpse() == self.seen:
+                return report, True
+            self.finish(outcome)
+        except Failed as failure:
+            raise Failed(f"{report['call']}: {failure}\n    it answered {outcome}") from failure
+        return report, False
+
+    def finish(self, outcome=None):
+        """Looks at everything, with the outcome of the last trial, or after trials that seem to
+        have changed nothing."""
+        if outcome is None:
+            self.judge_unchanged(self.host, self.state, self.undisturbed)
+        else:
+            self.judge_state(self.host, self.trial, outcome, self.state, self.undisturbed)
+        self.heal(self.host, self.trial, outcome)
+        self.judge_healed(self.host, self.undisturbed)
+
+    def remove(self):
+        self.host.place.remove()
 
     @staticmethod
     def judge(host, trial, outcome, report):
@@ -200,13 +288,17 @@ class Worker:
             if checked.status != 0:
                 raise Failed(f"ADD says 0, and CHECK {checked}")
 
-    @staticmethod
-    def judge_state(host, trial, outcome, state, undisturbed):
+    @classmethod
+    def judge_state(cls, host, trial, outcome, state, undisturbed):
         """Of what has answered, whether nothing changed where nothing should have."""
         answered = not trial.action.startswith("kill") or outcome.status > 0
         changes = trial.verb in ("DEL", "GC") or (trial.verb == "ADD" and outcome.status == 0)
         if changes or (trial.verb == "ADD" and not answered):
             return
+        cls.judge_unchanged(host, state, undisturbed)
+
+    @staticmethod
+    def judge_unchanged(host, state, undisturbed):
         # Empty tables of iptables, for example, are nobody's.
         left = [line for line in twins.left(state, host.observe())
                 if not is_in(line, undisturbed.one)]
@@ -215,7 +307,7 @@ class Worker:
 
     @staticmethod
     def heal(host, trial, outcome):
-        done = trial.verb in ("DEL", "GC") and outcome.status == 0
+        done = trial.verb in ("DEL", "GC") and outcome is not None and outcome.status == 0
         if trial.verb == "GC":
             if not done:
                 host.must_one("GC", trial.traced)
@@ -256,14 +348,22 @@ def start_worker():
     WORKER.append(Worker())
 
 
-def try_one(trial):
-    """(trial, report or None, failure or None)"""
-    try:
-        return trial, WORKER[0].run(trial), None
-    except Failed as failure:
-        return trial, None, str(failure)
-    except Exception:  # of the test itself
-        return trial, None, traceback.format_exc()
+# Trials of one host at most. With more, those that are looked at again after a failure take long.
+MOST = 64
+
+
+def try_some(trials):
+    """[(trial, report or None, failure or None)]"""
+    return WORKER[0].run(trials)
+
+
+def in_groups(trials):
+    """Those that may share a host, at most MOST together."""
+    def kind(trial):
+        return str(dataclasses.replace(trial, action="", point=0))
+    for _, group in itertools.groupby(sorted(trials, key=kind), kind):
+        while some := list(itertools.islice(group, MOST)):
+            yield some
 
 
 # {action: how many points are passed over for one that is tried}
@@ -332,15 +432,16 @@ def main():
                  if arguments.scenario in trial.scenario and arguments.verb in trial.verb
                  and arguments.suite in trial.suite.name}
         trials = []
-        for trial, report, failure in pool.imap(try_one, whole):
+        for [(trial, report, failure)] in pool.imap(try_some, [[one] for one in whole]):
             if failure:
                 result.tell("P1", "undisturbed", trial.suite.name, failure, trial)
             else:
                 trials += trials_of(trial, whole[trial], report["points"], arguments)
-        for trial, report, failure in pool.imap_unordered(try_one, trials, chunksize=4):
-            # A point at which the delegate is to be killed can be the plugin's.
-            if failure or report["fired"]:
-                result.tell(*trial.gate(), trial.suite.name, failure, trial)
+        for done in pool.imap_unordered(try_some, in_groups(trials)):
+            for trial, report, failure in done:
+                # A point at which the delegate is to be killed can be the plugin's.
+                if failure or report["fired"]:
+                    result.tell(*trial.gate(), trial.suite.name, failure, trial)
     return result.finish("faults-points")
 
 
