@@ -367,11 +367,11 @@ def in_groups(trials):
 
 
 # {action: how many points are passed over for one that is tried}
-STRIDES = {"kill-all": 29, "kill-main": 97, "kill-child": 43, "term": 61,
-           **{f"errno={getattr(errno, name)}": 397 for name in ERRORS}}
-ALLOCATION_STRIDE = 1201
-REFERENCE_STRIDES = {"kill-all": 127, "kill-main": 251,
-                     **{f"errno={getattr(errno, name)}": 1997 for name in ("ENOBUFS", "EIO")}}
+STRIDES = {"kill-all": 59, "kill-main": 197, "kill-child": 89, "term": 127,
+           **{f"errno={getattr(errno, name)}": 797 for name in ERRORS}}
+ALLOCATION_STRIDE = 2399
+REFERENCE_STRIDES = {"kill-all": 251, "kill-main": 499,
+                     **{f"errno={getattr(errno, name)}": 3989 for name in ("ENOBUFS", "EIO")}}
 
 
 def whole_trials(arguments):
