@@ -11,7 +11,7 @@ DEL of the chain has to succeed and leave the host as an undisturbed ADD and DEL
 container's ADD and DEL have to work. What answers that it failed must have left everything as it
 was; what answers that it succeeded must have done its work.
 
-Most trials end before they have changed anything. Then the host serves the next trial, and what
+Many trials end before they have changed anything. Then the host serves the next trial, and what
 takes long is looked at once for all of them; if that fails, each is given a host of its own.
 
 Without --all most points are passed over. Exits with 1 after a failure of ours.
