@@ -1,7 +1,10 @@
 // The floor of what an attachment costs: makes what the kernel has of one, or takes it away, with
 // as few messages as there can be, and nothing else. No configuration, no files, no questions.
 //
-//   floor ADD|DEL CHAIN NETNS NUMBER      verbs.py says what is there before
+//   floor ADD|DEL|VANISH CHAIN NETNS NUMBER      verbs.py says what is there before
+//
+// DEL ends when the kernel has answered, VANISH when it has announced that the link is gone: the
+// rest of the wait is a child's, which keeps neither stdout nor stderr.
 #include <fmt/format.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -9,15 +12,20 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <exception>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/deadline.h"
 #include "inet/network.h"
 #include "netlink/address.h"
 #include "netlink/link.h"
+#include "netlink/link_watch.h"
 #include "netlink/message.h"
 #include "netlink/netlink_socket.h"
 #include "netlink/route.h"
@@ -38,6 +46,7 @@ constexpr int kFirstPort = 1024;
 constexpr std::uint16_t kContainerPort = 80;
 // In the namespace of each container, behind "lo".
 constexpr int kContainerLink = 2;
+constexpr std::chrono::seconds kPatience{10};
 
 struct Attachment {
   std::string chain;
@@ -120,8 +129,9 @@ void route_to_container(netlink::Socket& host, const Attachment& attachment) {
   }
 }
 
-// The elements of masquerading and of the host port.
-void change_rules(const Attachment& attachment, bool add) {
+// The elements of masquerading and of the host port. Until the socket is closed nobody waits for
+// the kernel to free what was removed.
+nftables::Socket change_rules(const Attachment& attachment, bool add) {
   nftables::Socket socket = nftables::Socket::here();
   nftables::Batch batch;
   for (const Network& network : attachment.addresses()) {
@@ -147,6 +157,7 @@ void change_rules(const Attachment& attachment, bool add) {
     }
   }
   socket.commit(batch, "change the rules");
+  return socket;
 }
 
 void add(const Attachment& attachment) {
@@ -167,6 +178,19 @@ void del(const Attachment& attachment) {
   netlink::delete_link_if_exists(host, attachment.host_link());
 }
 
+void vanish(const Attachment& attachment) {
+  std::optional<nftables::Socket> rules;
+  if (attachment.has_rules()) rules = change_rules(attachment, false);
+  netlink::LinkWatch watch = netlink::LinkWatch::here();
+  netlink::Socket host = netlink::Socket::here();
+  if (::fork() == 0) {
+    ::close_range(STDIN_FILENO, STDERR_FILENO, 0);
+    netlink::delete_link_if_exists(host, attachment.host_link());
+    ::_exit(EXIT_SUCCESS);
+  }
+  watch.wait_until([&] { return index_of(attachment) == 0; }, Deadline::in(kPatience));
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -174,7 +198,10 @@ int main(int count, char** arguments) {
   const Attachment attachment{
       .chain = arguments[2], .netns = arguments[3], .number = std::atoi(arguments[4])};
   try {
-    std::string(arguments[1]) == "ADD" ? add(attachment) : del(attachment);
+    const std::string verb = arguments[1];
+    if (verb == "ADD") add(attachment);
+    if (verb == "DEL") del(attachment);
+    if (verb == "VANISH") vanish(attachment);
     return EXIT_SUCCESS;
   } catch (const std::exception& error) {
     fmt::print("{}\n", error.what());

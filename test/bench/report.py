@@ -40,6 +40,7 @@ def show_verbs(found, markdown):
         for verb, by_subject in verbs.items():
             ours, theirs = by_subject["ours"], by_subject.get(REFERENCE)
             floor, start = by_subject.get("floor"), by_subject.get("start")
+            gone = by_subject.get("floor until gone") if verb == "DEL" else None
             rows.append((
                 chain, verb, f"{ours['wall']:.2f}", f"{ours['p95']:.2f}",
                 f"{theirs['wall']:.2f}" if theirs else "-",
@@ -47,10 +48,12 @@ def show_verbs(found, markdown):
                 f"{ours['processor']:.2f}",
                 f"{theirs['processor'] / ours['processor']:.1f}" if theirs else "-",
                 f"{floor['wall']:.2f} + {start['wall']:.2f}" if floor else "-",
+                f"{gone['wall']:.2f} + {start['wall']:.2f}" if gone else "-",
                 f"{ours['memory'] / 1024:.1f}", both(ours, theirs, "calls"),
                 both(ours, theirs, "programs")))
     table(("chain", "verb", "ours ms", "p95", "reference ms", "times faster", "CPU ms",
-           "times less CPU", "floor + start ms", "MiB", "system calls", "programs"), rows, markdown)
+           "times less CPU", "floor + start ms", "until gone ms", "MiB", "system calls",
+           "programs"), rows, markdown)
 
 
 def both(ours, theirs, key):

@@ -1,5 +1,6 @@
-"""Every verb of every chain: ours, the reference suite, the kernel's floor, and empty programs in
-their place; in turn, so that what disturbs the machine disturbs all of them."""
+"""Every verb of every chain: ours, the reference suite, the kernel's floor, whose DEL either waits
+for the kernel's grace period or only until the link is gone, and empty programs in their place; in
+turn, so that what disturbs the machine disturbs all of them."""
 
 import os
 import pathlib
@@ -53,16 +54,18 @@ def measure_chain(lab, chain, folders, programs, samples):
                 costs[-1].processor += lab.settle()
                 if turn >= WARMING:
                     found[verb].setdefault(name, []).append(costs)
-        container = container_of_its_own()
-        for verb in ("ADD", "DEL"):
-            with floor.entered():
-                _, cost = lab.measure(
-                    [programs["floor"], verb, chain.name, container.path, str(turn)], "", {})
-                empty = [lab.measure([programs["empty"]], "{}", {})[1]
-                         for _ in range(processes_of(chain))]
-            if turn >= WARMING:
-                found[verb].setdefault("floor", []).append([cost])
-                found[verb].setdefault("start", []).append(empty)
+        for deletion, subject in (("DEL", "floor"), ("VANISH", "floor until gone")):
+            container = container_of_its_own()
+            for verb, call in (("ADD", "ADD"), ("DEL", deletion)):
+                with floor.entered():
+                    _, cost = lab.measure(
+                        [programs["floor"], call, chain.name, container.path, str(turn)], "", {})
+                    cost.processor += lab.settle()
+                    empty = [lab.measure([programs["empty"]], "{}", {})[1]
+                             for _ in range(processes_of(chain))]
+                if turn >= WARMING:
+                    found[verb].setdefault(subject, []).append([cost])
+                    found[verb].setdefault("start", []).append(empty)
     # At the end: the kernel needs its lock of interfaces for a while to take namespaces away.
     for container in [*containers, floor]:
         container.remove()

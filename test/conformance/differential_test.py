@@ -17,12 +17,14 @@ import json
 import multiprocessing
 import os
 import pathlib
+import socket
 import sys
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import differences  # noqa: E402
 import generate  # noqa: E402
+import netlink  # noqa: E402
 import twins  # noqa: E402
 
 PLUGINS = ["bridge", "ptp", "host-local", "portmap", "loopback"]
@@ -190,14 +192,13 @@ class Trial:
 def host_ends(side):
     """The host's ends of the containers' veths, {name: number of the container}."""
     with side.place.host.entered():
-        by_index = {link["ifindex"]: link["ifname"]
-                    for link in json.loads(twins.run("ip", "-json", "link", "show"))}
+        by_index = dict(socket.if_nameindex())
     found = {}
     for number, container in enumerate(side.place.containers):
         with container.entered():
-            for link in json.loads(twins.run("ip", "-json", "link", "show")):
-                if link["ifname"] == "eth0" and link.get("link_index") in by_index:
-                    found[by_index[link["link_index"]]] = number
+            other = netlink.other_ends().get("eth0")
+        if other in by_index:
+            found[by_index[other]] = number
     return found
 
 

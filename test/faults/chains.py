@@ -65,6 +65,8 @@ def chains_of(suite):
 class Host:
     """A host, and a chain on it, whose addresses lie in `data` and come out of `ranges`."""
 
+    UNSEEN = "br0 "  # how lines of links begin that are not observed
+
     def __init__(self, suite, chain, data=None, ranges=None):
         self.suite, self.name = suite, chain
         self.ranges = ranges or RANGES
@@ -157,7 +159,8 @@ class Host:
         seen = {f"host {part}": lines
                 for part, lines in (twins.state(self.place.host) |
                                     twins.rules(self.place.host)).items()}
-        seen["host links"] = [line for line in seen["host links"] if not line.startswith("br0 ")]
+        seen["host links"] = [line for line in seen["host links"]
+                              if not line.startswith(self.UNSEEN)]
         seen["host neighbours"] = twins.fixed_neighbours(self.place.host)
         for name, container in self.containers.items():
             seen |= {f"{name} {part}": lines for part, lines in twins.state(container).items()}

@@ -9,6 +9,7 @@
 //   kill-child   SIGKILL to the process that makes the call, if it is not the program
 //   term         SIGTERM to the program, which goes on
 //   errno=N      the call does not happen and fails with error number N
+//   none         nothing
 //   run=COMMAND  what a shell makes of COMMAND comes before the call
 // Into the file REPORT goes a JSON object: "points", how many there were; "fired", whether AT was
 // among them; "call", which one it was; "status", the program's as wait(2) has it; "left", how many
@@ -26,6 +27,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -187,9 +189,19 @@ std::string effect(pid_t pid, const SyscallInfo& call) {
   }
 }
 
+constexpr std::array kActions = {"none", "kill-all", "kill-main", "kill-child",
+                                 "term", "errno=",   "run="};
+
 class Tracer {
  public:
-  Tracer(long at, std::string action) : at_(at), action_(std::move(action)) {}
+  Tracer(long at, std::string action) : at_(at), action_(std::move(action)) {
+    const auto is_ours = [&](const char* known) {
+      return action_ == known || (std::strchr(known, '=') != nullptr && action_.starts_with(known));
+    };
+    if (std::ranges::none_of(kActions, is_ours)) {
+      throw std::runtime_error("there is no action '" + action_ + "'");
+    }
+  }
 
   nlohmann::json run(char** program) {
     main_ = ::fork();

@@ -7,21 +7,28 @@ Everything is in namespaces of this process, which isolate() makes first of all.
 import concurrent.futures
 import contextlib
 import ctypes
+import functools
 import itertools
 import json
 import os
 import pathlib
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 
+import netlink
+
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
+MS_BIND = 0x1000
 MNT_DETACH = 2
+THIS_NAMESPACE = "/proc/thread-self/ns/net"
 
 
 def isolate():
@@ -55,8 +62,7 @@ def isolate_worker():
     """The same once more for a process that works beside others of this script."""
     # Python's way of handling it can be late: a pool would wait for ever for a worker to end.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if LIBC.unshare(CLONE_NEWNS | CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
+    _must(LIBC.unshare(CLONE_NEWNS | CLONE_NEWNET), "unshare")
     mount_state()
 
 
@@ -80,19 +86,19 @@ class Namespace:
 
     def __init__(self, name):
         self.path = f"/run/netns/{name}"
-        run("ip", "netns", "add", name)
-        with self.entered():
-            run("ip", "link", "set", "lo", "up")
+        pathlib.Path(self.path).touch(exist_ok=False)
+        with _coming_back():
+            _must(LIBC.unshare(CLONE_NEWNET), "unshare")
+            _must(LIBC.mount(THIS_NAMESPACE.encode(), self.path.encode(), None, MS_BIND, None),
+                  f"mount {self.path}")
+            netlink.set_up("lo")
 
     @contextlib.contextmanager
     def entered(self):
         """The calling thread is in this namespace."""
-        with open("/proc/thread-self/ns/net", "rb") as back, open(self.path, "rb") as there:
+        with _coming_back(), open(self.path, "rb") as there:
             _set_namespace(there)
-            try:
-                yield
-            finally:
-                _set_namespace(back)
+            yield
 
     def run(self, *command, **options):
         with self.entered():
@@ -109,14 +115,27 @@ class Namespace:
 
     def remove(self):
         """As ip(8) does, but in a moment."""
-        if LIBC.umount2(self.path.encode(), MNT_DETACH) != 0:
-            raise OSError(ctypes.get_errno(), f"umount {self.path}")
+        _must(LIBC.umount2(self.path.encode(), MNT_DETACH), f"umount {self.path}")
         os.unlink(self.path)
 
 
+@contextlib.contextmanager
+def _coming_back():
+    """The calling thread is where it was again afterwards."""
+    with open(THIS_NAMESPACE, "rb") as back:
+        try:
+            yield
+        finally:
+            _set_namespace(back)
+
+
 def _set_namespace(file):
-    if LIBC.setns(file.fileno(), CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), f"setns {file.name}")
+    _must(LIBC.setns(file.fileno(), CLONE_NEWNET), f"setns {file.name}")
+
+
+def _must(status, attempt):
+    if status != 0:
+        raise OSError(ctypes.get_errno(), attempt)
 
 
 class Outcome:
@@ -167,52 +186,37 @@ class Suite:
 
 
 def state(namespace):
-    """What the kernel has in a namespace, {section: [line]}, apart from what changes by itself:
-    indexes, counters, timers, operational state, and what IPv6 derives from MACs."""
+    """What the kernel has in a namespace, {section: [line]}, apart from what changes by itself."""
     with namespace.entered():
-        links = json.loads(run("ip", "-json", "-details", "address", "show"))
-        routes = [{**route, "family": family}
-                  for family in ("-4", "-6")
-                  for route in json.loads(
-                      run("ip", family, "-json", "-details", "route", "show", "table", "all"))]
-        return {"links": sorted(f"{link['ifname']} {key}={value}" for link in links
-                                for key, value in _link(link).items()
-                                if value not in (None, "")),
-                "addresses": sorted(_line({"dev": link["ifname"], **_address(address)})
-                                    for link in links for address in link["addr_info"]
-                                    if not _made_by_the_kernel(address)),
-                "routes": sorted(_line(_route(route)) for route in routes
-                                 if not _made_by_the_kernel(route)),
-                "policies": [_line(rule) for family in ("-4", "-6") for rule in
-                             json.loads(run("ip", family, "-json", "rule", "show"))],
-                "qdiscs": sorted(_line(_qdisc(qdisc)) for qdisc in
-                                 json.loads(run("tc", "-json", "qdisc", "show"))
-                                 if qdisc["kind"] != "noqueue"),
-                "sysctls": _sysctls([link["ifname"] for link in links])}
+        return {**netlink.seen(), "sysctls": _sysctls()}
 
 
 def neighbours(namespace):
     """Whose MAC is known, as lines; not in state(), since they come and go by themselves where
     there is traffic."""
     with namespace.entered():
-        found = [neighbour for family in ("-4", "-6") for neighbour in
-                 json.loads(run("ip", family, "-json", "neighbour", "show"))]
-    return sorted(f"dev={one['dev']} to={one['dst']} mac={one['lladdr']}" for one in found
-                  if "lladdr" in one and "NOARP" not in one["state"])
+        return sorted(line for line, _ in netlink.neighbours())
 
 
 def fixed_neighbours(namespace):
     """Those that stay until somebody deletes them, and those that the host answers for."""
     with namespace.entered():
-        return sorted(line for kind in (["nud", "permanent"], ["proxy"])
-                      for line in run("ip", "neighbour", "show", *kind).splitlines())
+        return sorted([line for line, stays in netlink.neighbours() if stays] +
+                      [f"proxy {line}" for line in netlink.proxies()])
+
+
+# {what netlink.nft_content() says: how nft(8) lists it}: to start it takes longer than all else.
+NFT_LISTINGS = {}
 
 
 def rules(namespace):
     """The rule sets of all stores, as {section: [line]}; tables without a chain do not count."""
     with namespace.entered():
-        found = {"nftables": [_without_counters(line)
-                              for line in run("nft", "list", "ruleset").splitlines()]}
+        content = netlink.nft_content()
+        if content not in NFT_LISTINGS:
+            NFT_LISTINGS[content] = [_without_counters(line)
+                                     for line in run("nft", "list", "ruleset").splitlines()]
+        found = {"nftables": NFT_LISTINGS[content]}
         for family in ("ip", "ip6"):
             saved = []
             # Whatever is not listed there would come to be by asking for it.
@@ -242,78 +246,54 @@ def difference(before, after):
     return lines
 
 
-def _line(fields):
-    return " ".join(f"{key}={value}" for key, value in fields.items()
-                    if value not in (None, [], ""))
-
-
-PORT_KEYS = ("hairpin", "isolated", "learning", "flood", "guard", "root_block", "fastleave")
-BRIDGE_KEYS = ("vlan_filtering", "stp_state", "ageing_time", "group_fwd_mask", "mcast_snooping")
-QUIET_FLAGS = ("LOWER_UP", "NO-CARRIER", "M-DOWN")
-
-
-def _link(link):
-    info = link.get("linkinfo", {})
-    data, port = info.get("info_data", {}), info.get("info_slave_data", {})
-    return {"kind": info.get("info_kind"), "mac": link.get("address"),
-            "flags": ",".join(flag for flag in link["flags"] if flag not in QUIET_FLAGS),
-            "mtu": link["mtu"], "master": link.get("master"), "alias": link.get("ifalias"),
-            "txqlen": link.get("txqlen"), "promiscuity": link.get("promiscuity"),
-            **{key: data.get(key) for key in BRIDGE_KEYS if info.get("info_kind") == "bridge"},
-            **{key: port.get(key) for key in PORT_KEYS}}
-
-
-def _address(address):
-    return {"local": address["local"], "prefixlen": address["prefixlen"],
-            "peer": address.get("address"), "broadcast": address.get("broadcast"),
-            "scope": address["scope"], "label": address.get("label")}
-
-
-def _route(route):
-    leave_out = ("flags", "pref", "cache", "nexthops")
-    hops = [_line({key: hop[key] for key in sorted(hop) if key not in leave_out})
-            for hop in route.get("nexthops", [])]
-    return {**{key: route[key] for key in sorted(route) if key not in leave_out},
-            "nexthops": sorted(hops)}
-
-
-def _qdisc(qdisc):
-    """The kernel itself makes those of kind noqueue."""
-    # The handle of a root is a number that the kernel counts up.
-    return {"dev": qdisc["dev"], "kind": qdisc["kind"], "root": qdisc.get("root"),
-            "options": qdisc.get("options")}
-
-
-def _made_by_the_kernel(entry):
-    """Link-local and multicast of IPv6, and the table local, which follow from the rest."""
-    text = str(entry.get("local", entry.get("dst", "")))
-    return text.startswith(("fe80:", "ff00:", "ff02:")) or entry.get("table") == "local" \
-        or entry.get("type") in ("multicast", "anycast")
-
-
 # The kernel counts these by itself, or refuses to show them.
 VOLATILE_SYSCTLS = ("stable_secret", "mc_forwarding", "mtu", "ioam6_id", "ioam6_id_wide")
 
 
-def _sysctls(links):
+@functools.cache
+def _sysctl_names(family):
+    """Of a link; the same for each, and in each namespace."""
+    directory = f"/proc/sys/net/{family}/conf/default"
+    return sorted(set(os.listdir(directory)) - set(VOLATILE_SYSCTLS)) \
+        if os.path.isdir(directory) else []
+
+
+def _sysctls():
     """Those of `all` and `default`, and where a link differs from `default`."""
     lines = [f"ipv4/ip_forward={_read('/proc/sys/net/ipv4/ip_forward')}"]
-    for family in ("ipv4", "ipv6"):
-        values = {}
-        for name in ["all", "default", *links]:
-            directory = pathlib.Path("/proc/sys/net", family, "conf", name)
-            for file in sorted(directory.iterdir()) if directory.is_dir() else []:
-                if file.name in VOLATILE_SYSCTLS:
-                    continue
-                values[name, file.name] = _read(file)
-                if name == "all" or values[name, file.name] != values.get(("default", file.name)):
-                    lines.append(f"{family}/conf/{name}/{file.name}={values[name, file.name]}")
+    links = netlink.settings()
+    for number, family in ((socket.AF_INET, "ipv4"), (socket.AF_INET6, "ipv6")):
+        common, default = _sysctls_of(family, "all"), _sysctls_of(family, "default")
+        lines += [f"{family}/conf/all/{name}={value}" for name, value in common]
+        for link, by_family in links.items():
+            lines += [f"{family}/conf/{link}/{name}={value}"
+                      for name, value in _sysctls_of(family, link, by_family.get(number))
+                      if (name, value) not in default]
     return lines
+
+
+# {(family, what netlink.settings() says): what files say}: to read hundreds of these takes long.
+SYSCTLS = {}
+
+
+def _sysctls_of(family, link, setting=None):
+    """[(name, value)]; those that netlink does not show, three that say what to think of routers'
+    advertisements, may be of another link."""
+    known = SYSCTLS.get((family, setting)) if setting is not None else None
+    if known is None:
+        known = SYSCTLS[family, setting] = [
+            (name, _read(f"/proc/sys/net/{family}/conf/{link}/{name}"))
+            for name in _sysctl_names(family)]
+    return known
 
 
 def _read(path):
     try:
-        return pathlib.Path(path).read_text(encoding="ascii").strip()
+        file = os.open(path, os.O_RDONLY)
+        try:
+            return os.read(file, 4096).decode("ascii").strip()
+        finally:
+            os.close(file)
     except OSError as error:
         return error.strerror
 
@@ -345,7 +325,7 @@ class Workplace:
     def remove(self):
         for namespace in [self.host, *self.containers]:
             namespace.remove()
-        run("rm", "-rf", self.directory)
+        shutil.rmtree(self.directory)
 
 
 class StartingGate:
