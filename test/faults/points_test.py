@@ -137,13 +137,12 @@ class Host(chains.Host):
         return outcome, {"left": 0, "call": "", **said}
 
     def glimpse(self):
-        """All that can be seen in a moment: whether anything was committed to nf_tables, but not
-        what."""
+        """All that can be seen without starting a program."""
         seen = [twins.files(self.data)]
         for namespace in (self.place.host, *self.containers.values()):
-            with namespace.entered():
-                seen.append(netlink.nft_generation())
             seen.append(twins.state(namespace))
+            with namespace.entered():
+                seen.append(netlink.nft_content())
         if "legacy" in self.name:
             seen.append(twins.rules(self.place.host))
         return seen

@@ -105,21 +105,10 @@ def _lines(describe, names, objects):
 
 NETLINK_NETFILTER, NFNL_SUBSYS_NFTABLES = 12, 10
 NFGENMSG = struct.Struct("=BBH")  # family, version, resource
-NFT_MSG_GETGEN, NFTA_GEN_ID = 16, 1
 NFT_MSG_GETSET, NFT_MSG_GETSETELEM = 10, 13
 NFTA_SET_TABLE, NFTA_SET_NAME, NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET = 1, 2, 1, 2
 # What is dumped of all tables: {NFT_MSG_GET*: the attributes that are numbers of the kernel's own}
-NFT_OBJECTS = {1: (4,), 4: (2,), 7: (3, 6), NFT_MSG_GETSET: (16,), 19: (6,), 23: (7,)}
-
-
-def nft_generation():
-    """The number of the last commit to nf_tables."""
-    with _netfilter_socket() as netfilter:
-        netfilter.send(NLMSG_HEADER.pack(NLMSG_HEADER.size + NFGENMSG.size,
-                                         NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, NLM_F_REQUEST,
-                                         0, 0) + NFGENMSG.pack(0, 0, 0))
-        answer = netfilter.recv(4096)[NLMSG_HEADER.size + NFGENMSG.size:]
-        return bytes(attributes(answer)[NFTA_GEN_ID])
+NFT_OBJECTS = {1: (4,), 4: (2,), 7: (3, 6), NFT_MSG_GETSET: (16,), 19: (6,), 23: (5,)}
 
 
 def nft_content():
