@@ -32,8 +32,10 @@ constexpr const char* kNamesOfIp6 = "/proc/thread-self/net/ip6_tables_names";
 
 // Somebody who does not take the lock may commit first, but hardly this often.
 constexpr int kTries = 100;
-// EINVAL says that as well, where the kernel notices late; or that a rule is wrong.
-constexpr int kTriesWhenInvalid = 3;
+// EINVAL says that as well, where the kernel notices late; or that a rule is wrong. And whatever
+// libiptc says, the table may have been replaced, and only the counters of other rules be lost
+// (SO_SET_ADD_COUNTERS in iptables/libiptc/libiptc.c): then there is nothing left to change.
+constexpr int kTriesAfterRefusal = 3;
 
 std::string lock_path() {
   const char* path = ::secure_getenv("XTABLES_LOCKFILE");
@@ -53,12 +55,12 @@ std::shared_ptr<state::FileLock> lock_xtables(std::chrono::milliseconds wait) {
 
 void change_table(inet::Family family, const std::string& name,
                   const std::function<void(Table&)>& change) {
-  for (int invalid = 0, tries = 1;; ++tries) {
+  for (int refusals = 0, tries = 1;; ++tries) {
     const std::unique_ptr<LegacyTable> table = open_legacy_table(family, name);
     change(*table);
     const int refusal = table->commit();
     if (refusal == 0) return;
-    if (refusal == EINVAL && ++invalid == kTriesWhenInvalid) {
+    if (refusal != EAGAIN && ++refusals == kTriesAfterRefusal) {
       throw SystemError(refusal, table->describe_commit(refusal));
     }
     if (tries == kTries) {

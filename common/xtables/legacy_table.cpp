@@ -202,10 +202,7 @@ class IptcTable final : public LegacyTable {
     for (const std::string& chain : doomed_) {
       demand(Ip::delete_chain(ChainLabel(chain).get(), handle()), describe("delete chain", chain));
     }
-    if (!changed_ || Ip::commit(handle()) != 0) return 0;
-    const int error_number = errno;
-    if (error_number == EAGAIN || error_number == EINVAL) return error_number;
-    throw SystemError(error_number, describe_commit(error_number));
+    return !changed_ || Ip::commit(handle()) != 0 ? 0 : errno;
   }
 
   std::string describe_commit(int error_number) const override {

@@ -11,8 +11,7 @@ namespace cni::xtables {
 
 class LegacyTable : public Table {
  public:
-  // 0, or the errno of the kernel where a fresh snapshot may help: EAGAIN, EINVAL. Others are a
-  // SystemError.
+  // 0, or the errno of the kernel: EAGAIN if somebody else changed the table since it was read.
   virtual int commit() = 0;
 
   // The attempt, for messages about this errno of commit().

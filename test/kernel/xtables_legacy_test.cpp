@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kernel/spoilt_calls.h"
 #include "kernel/xtables_bench.h"
 #include "support/child.h"
 #include "support/sandbox.h"
@@ -23,6 +24,7 @@ using Catch::Matchers::Contains;
 using cni::SystemError;
 using cni::inet::Address;
 using cni::inet::Family;
+using cni::test::Calls;
 using cni::test::change_nat;
 using cni::test::Host;
 using cni::test::in_child;
@@ -31,7 +33,9 @@ using cni::test::kLock;
 using cni::test::lines;
 using cni::test::message_of;
 using cni::test::names_in_use;
+using cni::test::Option;
 using cni::test::run_checked;
+using cni::test::Spoilt;
 
 namespace {
 
@@ -66,6 +70,37 @@ TEST_CASE("what others have in the table stays as it is, with its counters",
     return text.substr(text.find('*'), text.find("\nCOMMIT") - text.find('*'));
   };
   CHECK(rules(run_checked({.argv = {"iptables-legacy-save", "-c", "-t", "nat"}})) == rules(before));
+}
+
+TEST_CASE("a legacy table that was replaced without its counters is no failure",
+          "[xtables][legacy][iptables-legacy]") {
+  Host host;
+  const Inside inside(host);
+  const auto change = [] {
+    change_nat([](Table& table) {
+      table.ensure_chain("A");
+      table.ensure_appended("POSTROUTING", jump("A"));
+    });
+  };
+  const auto postrouting = [] {
+    return lines(*open_legacy()->find(Family::kIpv4, "nat"), "POSTROUTING");
+  };
+  const auto fail = [](int option, int failure) {
+    return Calls{.set_option = [=](const Option& set) {
+      return set.level == IPPROTO_IP && set.name == option ? failure : 0;
+    }};
+  };
+  change_nat([](Table& table) { table.append("POSTROUTING", {.target = Return{}}); });
+  {
+    const Spoilt full(fail(IPT_SO_SET_REPLACE, ENOMEM));
+    CHECK(message_of(change) == "change table nat of iptables-legacy: cannot allocate memory");
+  }
+  CHECK(postrouting() == std::vector<std::string>{"-j RETURN"});
+  {
+    const Spoilt spoilt(fail(IPT_SO_SET_ADD_COUNTERS, EROFS));
+    CHECK_NOTHROW(change());
+  }
+  CHECK(postrouting() == std::vector<std::string>{"-j RETURN", "-j A"});
 }
 
 TEST_CASE("changes of a legacy table are visible before they are committed",
