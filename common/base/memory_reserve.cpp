@@ -23,7 +23,8 @@ void give_back() {
 }  // namespace
 
 void hold() {
-  reserve = std::make_unique_for_overwrite<std::byte[]>(kSize);
+  reserve.reset(new (std::nothrow) std::byte[kSize]);
+  used = !reserve;
   std::set_new_handler(give_back);
 }
 

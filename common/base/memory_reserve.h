@@ -4,7 +4,8 @@
 
 namespace cni::memory_reserve {
 
-// Sets memory aside. The first allocation by `new` that fails afterwards gets it, and succeeds.
+// Sets memory aside. The first allocation by `new` that fails afterwards gets it, and succeeds. If
+// there is none to set aside that is as if it had been needed already.
 void hold();
 
 // Throws std::bad_alloc if it has come to that. For moments at which one can go back.

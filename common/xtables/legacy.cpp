@@ -44,14 +44,26 @@ std::string lock_path() {
 
 // The lock of xtables. Whoever of this thread holds it shares it: a second descriptor would wait
 // for the first one for ever.
-std::shared_ptr<state::FileLock> lock_xtables(std::chrono::milliseconds wait) {
-  thread_local std::weak_ptr<state::FileLock> held;
-  if (auto lock = held.lock()) return lock;
-  auto lock = std::make_shared<state::FileLock>(
-      state::FileLock::acquire_of_others(lock_path(), kLockMode, wait));
-  held = lock;
-  return lock;
-}
+class SharedLock : public std::enable_shared_from_this<SharedLock> {
+ public:
+  static std::shared_ptr<SharedLock> take(std::chrono::milliseconds wait) {
+    return held != nullptr ? held->shared_from_this() : std::make_shared<SharedLock>(wait);
+  }
+
+  explicit SharedLock(std::chrono::milliseconds wait)
+      : lock_(state::FileLock::acquire_of_others(lock_path(), kLockMode, wait)) {
+    held = this;
+  }
+  SharedLock(const SharedLock&) = delete;
+  SharedLock& operator=(const SharedLock&) = delete;
+  ~SharedLock() { held = nullptr; }
+
+ private:
+  // Not an object with a destructor: glibc ends the process if it has no memory to note that.
+  static inline thread_local SharedLock* held = nullptr;
+
+  state::FileLock lock_;
+};
 
 void change_table(inet::Family family, const std::string& name,
                   const std::function<void(Table&)>& change) {
@@ -77,7 +89,7 @@ class LegacyStore final : public Store {
 
   void change(inet::Family family, const std::string& table,
               const std::function<void(Table&)>& change) override {
-    if (!lock_) lock_ = lock_xtables(lock_wait_);
+    if (!lock_) lock_ = SharedLock::take(lock_wait_);
     change_table(family, table, change);
   }
 
@@ -90,7 +102,7 @@ class LegacyStore final : public Store {
 
  private:
   std::chrono::milliseconds lock_wait_;
-  std::shared_ptr<state::FileLock> lock_;
+  std::shared_ptr<SharedLock> lock_;
 };
 
 }  // namespace

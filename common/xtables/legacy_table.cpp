@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <map>
 #include <optional>
 #include <set>
@@ -94,9 +95,14 @@ std::optional<Target> find_verdict(std::string_view label) {
 template <typename Ip>
 class IptcTable final : public LegacyTable {
  public:
-  explicit IptcTable(std::string name) : name_(std::move(name)), handle_(Ip::init(name_.c_str())) {
-    if (handle_) return;
-    const int error_number = errno;
+  explicit IptcTable(std::string name) : name_(std::move(name)) {
+    errno = 0;
+    handle_.reset(Ip::init(name_.c_str()));
+    // libiptc takes a table for whole though it had no memory for some of it, and would write it
+    // back like that: parse_table() in iptables/libiptc/libiptc.c does not look at what
+    // cache_add_entry() returns, which sets errno, to -ENOMEM in places.
+    const int error_number = std::abs(errno);
+    if (handle_ && error_number != ENOMEM) return;
     std::string attempt = fmt::format("open table {} of {}", name_, Ip::kTool);
     if (error_number == ENOPROTOOPT) {
       attempt += fmt::format(", which needs {} in the kernel", Ip::kKernelPart);

@@ -12,6 +12,15 @@ namespace {
 
 thread_local Calls calls_of_thread;
 
+// Until the one that fails, that included; below 1 all succeed.
+thread_local long allocations_left = -1;
+
+bool is_to_fail() {
+  if (allocations_left < 1 || --allocations_left > 0) return false;
+  errno = ENOMEM;
+  return true;
+}
+
 }  // namespace
 
 Spoilt::Spoilt(Calls calls) {
@@ -22,7 +31,31 @@ Spoilt::~Spoilt() {
   calls_of_thread = {};
 }
 
+FailingAllocation::FailingAllocation(long number) {
+  allocations_left = number;
+}
+
+FailingAllocation::~FailingAllocation() {
+  allocations_left = -1;
+}
+
+bool FailingAllocation::happened() {
+  return allocations_left == 0;
+}
+
 }  // namespace cni::test
+
+// The linker puts these in the place of the C library's (--wrap).
+extern "C" void* __real_malloc(std::size_t size);
+extern "C" void* __real_calloc(std::size_t count, std::size_t size);
+
+extern "C" void* __wrap_malloc(std::size_t size) {
+  return cni::test::is_to_fail() ? nullptr : __real_malloc(size);
+}
+
+extern "C" void* __wrap_calloc(std::size_t count, std::size_t size) {
+  return cni::test::is_to_fail() ? nullptr : __real_calloc(count, size);
+}
 
 // These stand in front of the C library's.
 extern "C" ssize_t recvfrom(int fd, void* buffer, size_t size, int flags, sockaddr* sender,

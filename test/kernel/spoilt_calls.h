@@ -50,4 +50,16 @@ class Spoilt {
   ~Spoilt();
 };
 
+// While it lives, the allocation `number` of this thread by malloc(3) or calloc(3) fails, counted
+// from 1; those of libraries that are linked in count.
+class FailingAllocation {
+ public:
+  explicit FailingAllocation(long number);
+  FailingAllocation(const FailingAllocation&) = delete;
+  FailingAllocation& operator=(const FailingAllocation&) = delete;
+  ~FailingAllocation();
+  // Whether it has failed.
+  static bool happened();
+};
+
 }  // namespace cni::test

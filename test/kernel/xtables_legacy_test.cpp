@@ -7,8 +7,10 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -26,6 +28,7 @@ using cni::inet::Address;
 using cni::inet::Family;
 using cni::test::Calls;
 using cni::test::change_nat;
+using cni::test::FailingAllocation;
 using cni::test::Host;
 using cni::test::in_child;
 using cni::test::Inside;
@@ -101,6 +104,42 @@ TEST_CASE("a legacy table that was replaced without its counters is no failure",
     CHECK_NOTHROW(change());
   }
   CHECK(postrouting() == std::vector<std::string>{"-j RETURN", "-j A"});
+}
+
+TEST_CASE("a legacy table for which there is no memory is not taken for a smaller one",
+          "[xtables][legacy][iptables-legacy]") {
+  Host host;
+  const Inside inside(host);
+  change_nat([](Table& table) {
+    for (const char* chain : {"A", "B"}) {
+      table.ensure_chain(chain);
+      table.append(chain, {.target = Return{}});
+      table.append("POSTROUTING", jump(chain));
+    }
+  });
+  const auto open = [](long failing) -> std::pair<std::unique_ptr<const Table>, bool> {
+    const std::unique_ptr<Store> store = open_legacy();
+    const FailingAllocation failure(failing);
+    try {
+      auto table = store->find(Family::kIpv4, "nat");
+      return {std::move(table), FailingAllocation::happened()};
+    } catch (const std::exception&) {
+      return {nullptr, FailingAllocation::happened()};
+    }
+  };
+  constexpr long kMany = 1000;
+  int refused = 0;
+  for (long number = 1; number < kMany; ++number) {
+    const auto [table, has_failed] = open(number);
+    if (!has_failed) break;
+    if (!table) {
+      ++refused;
+      continue;
+    }
+    CHECK(lines(*table, "POSTROUTING") == std::vector<std::string>{"-j A", "-j B"});
+    CHECK(table->chains() == std::vector<std::string>{"A", "B"});
+  }
+  CHECK(refused > 0);
 }
 
 TEST_CASE("changes of a legacy table are visible before they are committed",

@@ -18,10 +18,11 @@ void put_everything(nftables::Batch& batch, Family family) {
   const nftables::TableId table{.family = nftables::table_family(family),
                                 .name = "plumb_hostports_try"};
   netfilter::Layout layout = hostports_layout(family, family == Family::kIpv4);
-  layout.chains.push_back(
-      {.chain = {.table = table, .name = "near"},
-       .rules = {
-           {.table = table, .chain = "near", .expressions = {nftables::expr::masquerade(false)}}}});
+  // Step by step: where an allocation fails within nested lists, GCC 12 destroys parts twice.
+  nftables::Rule near{.table = table, .chain = "near", .expressions = {}};
+  near.expressions.push_back(nftables::expr::masquerade(false));
+  layout.chains.push_back({.chain = {.table = table, .name = "near"}, .rules = {}});
+  layout.chains.back().rules.push_back(std::move(near));
   batch.ensure_table({.id = table});
   for (nftables::Set set : layout.sets) {
     set.table = table;

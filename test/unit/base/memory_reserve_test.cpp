@@ -12,12 +12,36 @@ namespace memory_reserve = cni::memory_reserve;
 
 namespace {
 
+bool is_full = false;
+
 // As operator new does when malloc(3) has nothing.
 void run_out() {
   std::get_new_handler()();
 }
 
 }  // namespace
+
+// That of the reserve.
+void* operator new[](std::size_t size, const std::nothrow_t& /*unused*/) noexcept {
+  try {
+    return is_full ? nullptr : ::operator new[](size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+TEST_CASE("without memory for a reserve the first allocation that fails is an error", "[base]") {
+  CHECK(in_child([]() -> std::string {
+          is_full = true;
+          memory_reserve::hold();
+          try {
+            run_out();
+          } catch (const std::bad_alloc&) {
+            return "thrown";
+          }
+          return "given";
+        }) == "thrown");
+}
 
 TEST_CASE("the first allocation that fails gets the reserve, the second does not", "[base]") {
   CHECK(in_child([]() -> std::string {
