@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "base/unique_fd.h"
 #include "state/file_lock.h"
@@ -32,10 +33,8 @@ constexpr const char* kNamesOfIp6 = "/proc/thread-self/net/ip6_tables_names";
 
 // Somebody who does not take the lock may commit first, but hardly this often.
 constexpr int kTries = 100;
-// EINVAL says that as well, where the kernel notices late; or that a rule is wrong. And whatever
-// libiptc says, the table may have been replaced, and only the counters of other rules be lost
-// (SO_SET_ADD_COUNTERS in iptables/libiptc/libiptc.c): then there is nothing left to change.
-constexpr int kTriesAfterRefusal = 3;
+// EINVAL says that as well, where the kernel notices late; or that a rule is wrong.
+constexpr int kTriesWhenInvalid = 3;
 
 std::string lock_path() {
   const char* path = ::secure_getenv("XTABLES_LOCKFILE");
@@ -65,14 +64,39 @@ class SharedLock : public std::enable_shared_from_this<SharedLock> {
   state::FileLock lock_;
 };
 
+bool same_content(const Table& one, const Table& other) {
+  const auto names_of = [](const Table& table) {
+    std::vector<std::string> names = table.chains();
+    std::ranges::sort(names);
+    return names;
+  };
+  std::vector<std::string> names = names_of(one);
+  if (names != names_of(other)) return false;
+  names.insert(names.end(), {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"});
+  return std::ranges::all_of(names, [&](const std::string& chain) {
+    return std::ranges::equal(
+        one.rules(chain), other.rules(chain), [](const StoredRule& rule, const StoredRule& its) {
+          return rule.rule == its.rule && rule.jump_target == its.jump_target &&
+                 rule.comment == its.comment;
+        });
+  });
+}
+
 void change_table(inet::Family family, const std::string& name,
                   const std::function<void(Table&)>& change) {
-  for (int refusals = 0, tries = 1;; ++tries) {
+  for (int invalid = 0, tries = 1;; ++tries) {
     const std::unique_ptr<LegacyTable> table = open_legacy_table(family, name);
     change(*table);
     const int refusal = table->commit();
     if (refusal == 0) return;
-    if (refusal != EAGAIN && ++refusals == kTriesAfterRefusal) {
+    // The kernel has the new table, and libiptc failed to put back the counters of the rules that
+    // stayed (SO_SET_ADD_COUNTERS in iptables/libiptc/libiptc.c).
+    if (same_content(*table, *open_legacy_table(family, name))) {
+      log::warning("{}: the counters of other rules are lost: {}", table->describe_commit(refusal),
+                   errno_text(refusal));
+      return;
+    }
+    if (refusal != EAGAIN && (refusal != EINVAL || ++invalid == kTriesWhenInvalid)) {
       throw SystemError(refusal, table->describe_commit(refusal));
     }
     if (tries == kTries) {
