@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -81,6 +82,11 @@ class Host {
 
 // --- the program iptables
 
+// Without memory the next program that is found may keep its rules elsewhere.
+void require_memory(const std::error_code& error) {
+  if (error == std::errc::not_enough_memory) throw std::bad_alloc();
+}
+
 std::optional<std::filesystem::path> find_iptables() {
   std::vector<std::string> directories;
   if (const char* path = std::getenv("PATH"); path != nullptr) directories = split(path, ':');
@@ -90,10 +96,11 @@ std::optional<std::filesystem::path> find_iptables() {
     if (!directory.starts_with('/')) continue;
     const std::filesystem::path file = std::filesystem::path(directory) / "iptables";
     std::error_code error;
-    if (!std::filesystem::is_regular_file(file, error) || ::access(file.c_str(), X_OK) != 0) {
-      continue;
-    }
+    const bool is_file = std::filesystem::is_regular_file(file, error);
+    require_memory(error);
+    if (!is_file || ::access(file.c_str(), X_OK) != 0) continue;
     std::filesystem::path real = std::filesystem::canonical(file, error);
+    require_memory(error);
     if (!error) return real;
   }
   return std::nullopt;

@@ -24,6 +24,7 @@
 #include "support/two_namespaces.h"
 
 using namespace cni::netfilter;  // NOLINT(google-build-using-namespace)
+using cni::test::FailingAllocation;
 using cni::test::Host;
 using cni::test::Inside;
 using cni::test::read_whole_file;
@@ -199,6 +200,35 @@ TEST_CASE("attachments of the reference suite decide where rules are kept",
     const FakeTool fake(tool.ends_with("nft") ? "iptables-legacy" : "iptables-nft");
     CHECK(choose({.backend = Backend::kIptables, .path = fake.path()}) == expected_of(tool));
   }
+}
+
+TEST_CASE("without memory no other place is chosen",
+          "[netfilter][nftables][iptables-legacy][iptables-nft]") {
+  Host host;
+  const Inside inside(host);
+  const FakeTool fake("iptables-legacy");
+  constexpr long kMany = 1000;
+  int refused = 0;
+  for (long number = 1; number < kMany; ++number) {
+    INFO("allocation " << number);
+    const std::string answer = cni::test::in_child([&]() -> std::string {
+      ::setenv("PATH", fake.path().c_str(), 1);
+      const FailingAllocation failure(number);
+      try {
+        const StoreChoice choice = choose_store(Backend::kIptables, std::nullopt);
+        return FailingAllocation::happened() ? name(choice) : "all succeeded";
+      } catch (const std::exception&) {
+        return "refused";
+      }
+    });
+    if (answer == "all succeeded") break;
+    if (answer == "refused") {
+      ++refused;
+    } else {
+      CHECK(answer == "legacy");
+    }
+  }
+  CHECK(refused > 0);
 }
 
 TEST_CASE("a chain that forwardAccept made is no sign of the reference suite",

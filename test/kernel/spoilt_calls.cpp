@@ -32,6 +32,7 @@ Spoilt::~Spoilt() {
 }
 
 FailingAllocation::FailingAllocation(long number) {
+  calls_of_thread = {};  // its first use takes memory
   allocations_left = number;
 }
 
