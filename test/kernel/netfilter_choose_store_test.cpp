@@ -203,7 +203,7 @@ TEST_CASE("attachments of the reference suite decide where rules are kept",
 }
 
 TEST_CASE("without memory no other place is chosen",
-          "[netfilter][nftables][iptables-legacy][iptables-nft]") {
+          "[netfilter][nftables][iptables-legacy][iptables-nft][allocations]") {
   Host host;
   const Inside inside(host);
   const FakeTool fake("iptables-legacy");

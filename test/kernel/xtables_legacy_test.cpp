@@ -107,7 +107,7 @@ TEST_CASE("a legacy table that was replaced without its counters is no failure",
 }
 
 TEST_CASE("a legacy table for which there is no memory is not taken for a smaller one",
-          "[xtables][legacy][iptables-legacy]") {
+          "[xtables][legacy][iptables-legacy][allocations]") {
   Host host;
   const Inside inside(host);
   change_nat([](Table& table) {
