@@ -222,7 +222,7 @@ def _link(flags, found, names):
     fields = {"kind": kind, "mac": mac(found.get(1, b"")),
               "flags": ",".join(word for bit, word in FLAGS.items() if flags & bit),
               "mtu": number(found[4]), "alias": text(found.get(20, b"")),
-              "txqlen": number(found[13]), "promiscuity": number(found[30])}
+              "txqlen": number(found[13]) or None, "promiscuity": number(found[30])}
     if 10 in found:
         fields["master"] = names.get(number(found[10]))
     if kind == "bridge":
