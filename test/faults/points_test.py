@@ -236,7 +236,13 @@ class Ready:
         outcome, report = self.host.in_trouble(trial, self.before)
         worked = outcome.status == 0 and trial.verb in ("ADD", "DEL", "GC")
         if not report["fired"]:
-            return report, not worked and self.host.glimpse() == self.seen
+            if not worked and self.host.glimpse() == self.seen:
+                return report, True
+            # Of the trials before it nothing may be left either.
+            self.heal(self.host, trial, outcome)
+            self.judge_healed(self.host, self.undisturbed)
+            self.judge_next(self.host, self.undisturbed)
+            return report, False
         try:
             self.judge(self.host, trial, outcome, report)
             if not worked and self.host.glimpse() == self.seen:
