@@ -27,6 +27,11 @@ std::optional<std::string> find_interface_to(const inet::Address& address) {
   return link ? std::optional(link->name) : std::nullopt;
 }
 
+bool is_interface(const std::string& name) {
+  netlink::Socket socket = netlink::Socket::here();
+  return netlink::find_link(socket, name).has_value();
+}
+
 bool is_localnet_routed(const std::string& interface) {
   return netns::find_sysctl(sysctl(interface)) == "1";
 }

@@ -13,6 +13,7 @@ namespace cni::portmap {
 // The interface through which this host reaches an address.
 std::optional<std::string> find_interface_to(const inet::Address& address);
 
+bool is_interface(const std::string& name);
 bool is_localnet_routed(const std::string& interface);
 // Throws SystemError `unable to enable route_localnet: ...`.
 void route_localnet(const std::string& interface);

@@ -73,6 +73,16 @@ Localnet plan_localnet(const std::string& interface, Books& books) {
   return {.interface = interface, .reset = is_ours};
 }
 
+void start_localnet(const Holding& holding, Books& books) {
+  if (!holding.localnet) return;
+  const auto& [interface, reset] = *holding.localnet;
+  if (reset) {
+    if (!books.socket()) ensure_guard(*netfilter::open_xtables_store(holding.store), interface);
+    mark_localnet(interface);
+  }
+  route_localnet(interface);
+}
+
 void settle_localnet(const FamilyPlan& v4, Books& books) {
   std::set<std::string> interfaces;
   for (const Holding& holding : v4.before) {

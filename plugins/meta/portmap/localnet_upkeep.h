@@ -12,6 +12,9 @@ namespace cni::portmap {
 // What an attachment has to write down that needs it on `interface`.
 Localnet plan_localnet(const std::string& interface, Books& books);
 
+// Turns it on if the attachment needs it, whose books are committed.
+void start_localnet(const Holding& holding, Books& books);
+
 // Turns it off where nobody needs it any more of those whose attachments the plan has. Reads as
 // much as there is of these, not of the books.
 void settle_localnet(const FamilyPlan& v4, Books& books);

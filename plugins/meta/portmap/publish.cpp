@@ -12,7 +12,6 @@
 #include "foreign_chains.h"
 #include "foreign_claims.h"
 #include "host_listeners.h"
-#include "legacy_guard.h"
 #include "liveness.h"
 #include "localnet.h"
 #include "localnet_upkeep.h"
@@ -86,6 +85,11 @@ void take_back(const std::vector<FamilyPlan>& plans, const Trail& trail,
   settle_guards(books);
   if (books.socket()) put_back_reference_rules(*books.socket(), trail.deleted);
   books.commit(back, "take back the host ports");
+  for (const auto& [now, again] : changes(back.front().before, back.front().after)) {
+    if (again && again->localnet && is_interface(again->localnet->interface)) {
+      start_localnet(*again, books);
+    }
+  }
 }
 
 }  // namespace
@@ -151,14 +155,7 @@ void publish(const Request& request, const Config& config, StoreChoice store, Un
     }
     edits.apply(&trail->chains);
     if (books.socket()) foreign.delete_rules(*books.socket(), trail->deleted);
-    for (const Holding& one : wanted) {
-      if (!one.localnet) continue;
-      if (!books.socket() && one.localnet->reset) {
-        ensure_guard(*netfilter::open_xtables_store(store), one.localnet->interface);
-      }
-      if (one.localnet->reset) mark_localnet(one.localnet->interface);
-      route_localnet(one.localnet->interface);
-    }
+    for (const Holding& one : wanted) start_localnet(one, books);
     settle_localnet(plans.front(), books);
   }
   for (const Holding& one : wanted) {
