@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Guards what every verb costs, by figures that do not depend on how fast a machine is: system
-calls, programs started, messages to netlink, instructions (valgrind(1), callgrind).
+calls, programs started, messages to netlink and bytes from it, instructions (valgrind(1),
+callgrind).
 
   guard_test.py BIN [--write]      BIN has the plugins, built to be released
 
@@ -29,6 +30,7 @@ VERBS = ("VERSION", "STATUS", "ADD", "CHECK", "DEL", "GC")
 NEIGHBOURS = 20
 FOREIGN_RULES = 1000
 NETLINK = re.compile(r" send(?:to|msg)\(\d+, .*nlmsg_len=")
+FROM_NETLINK = re.compile(r" recvfrom(?:\(| resumed>).*sa_family=AF_NETLINK.* = (\d+)$")
 COMMAND = re.compile(r"^cmd: *(\S+)", re.MULTILINE)
 SUMMARY = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
 
@@ -43,10 +45,13 @@ class Meter:
     def calls(self, verb, netns):
         self.run(verb, netns, "/usr/bin/strace", "-f", "-qq", "-A", "-s", "20", "-o", self.log)
         with open(self.log, encoding="utf-8", errors="replace") as file:
-            lines = [line for line in file if "(" in line and "resumed>" not in line]
+            lines = list(file)
         os.unlink(self.log)
+        answers = filter(None, map(FROM_NETLINK.search, lines))
+        lines = [line for line in lines if "(" in line and "resumed>" not in line]
         return {"system calls": len(lines), "programs": sum(" execve(" in one for one in lines),
-                "netlink messages": sum(bool(NETLINK.search(one)) for one in lines)}
+                "netlink messages": sum(bool(NETLINK.search(one)) for one in lines),
+                "netlink bytes": sum(int(one.group(1)) for one in answers)}
 
     def instructions(self, verb, netns):
         self.run(verb, netns, "/usr/bin/valgrind", "--tool=callgrind", "--trace-children=yes",

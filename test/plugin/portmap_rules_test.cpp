@@ -131,6 +131,9 @@ TEST_CASE("CHECK names what is missing on the way", "[portmap][iptables-nft][ipt
   };
   without("PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT", "PREROUTING");
   without("OUTPUT -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT", "OUTPUT");
+  net.host.run(program + " -t nat -A POSTROUTING -j RETURN");
+  without("POSTROUTING 1", "POSTROUTING");
+  CHECK_THAT(net.host.run(program + " -t nat -S POSTROUTING 1"), Contains("-j CNI-HOSTPORT-MASQ"));
   without("CNI-HOSTPORT-MASQ 1", "CNI-HOSTPORT-MASQ");
   without("CNI-HOSTPORT-SETMARK 1", "CNI-HOSTPORT-SETMARK");
   without("CNI-HOSTPORT-DNAT 1", "CNI-HOSTPORT-DNAT");

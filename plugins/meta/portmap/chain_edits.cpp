@@ -26,6 +26,13 @@ std::optional<ChainImage> take_image(const xtables::Table& nat, const std::strin
       if (stored.rule) image.rules.push_back(*stored.rule);
     }
   }
+  if (chain == kMasqueradeChain) {
+    // POSTROUTING has jumps of all containers: it is not read for one that is known.
+    if (nat.references(chain) > 0) {
+      image.jumps.push_back({.from = "POSTROUTING", .position = 0, .rule = masquerade_jump()});
+    }
+    return image;
+  }
   for (const std::string& origin : origins_of(chain)) {
     const auto& rules = nat.rules(origin);
     for (std::size_t at = 0; at < rules.size(); ++at) {
@@ -69,6 +76,11 @@ void ChainEdits::add(StoreChoice store, Family family, const std::string& chain,
     table = std::prev(tables_.end());
   }
   table->chains.push_back({.name = chain, .edit = std::move(edit)});
+}
+
+bool ChainEdits::concern(StoreChoice store, Family family) const {
+  return std::ranges::any_of(
+      tables_, [&](const Table& one) { return one.store == store && one.family == family; });
 }
 
 void ChainEdits::add_losses(const std::vector<FamilyPlan>& plans) {

@@ -14,7 +14,8 @@
 
 namespace cni::portmap {
 
-// A chain and the jumps to it from where there may be some.
+// A chain and the jumps to it from where there may be some; any to CNI-HOSTPORT-MASQ stands for the
+// one that portmap makes.
 struct ChainImage {
   struct Jump {
     std::string from;
@@ -40,6 +41,9 @@ class ChainEdits {
   using Edit = std::function<void(xtables::Table&)>;
 
   void add(netfilter::StoreChoice store, inet::Family family, const std::string& chain, Edit edit);
+
+  // Whether there is any of that table nat.
+  bool concern(netfilter::StoreChoice store, inet::Family family) const;
 
   // What attachments have less in `after`, or not at all any more, goes from their chains.
   void add_losses(const std::vector<FamilyPlan>& plans);

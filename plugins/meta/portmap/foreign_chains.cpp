@@ -27,17 +27,23 @@ std::vector<std::unique_ptr<xtables::Store>> stores_with_hostports(
   return stores;
 }
 
+std::vector<ChainHolder> foreign_chains(const xtables::Table& nat, StoreChoice store,
+                                        const std::vector<Holding>& holdings,
+                                        const std::function<bool(const ChainHolder&)>& condition) {
+  return chain_holders(nat, [&](const ChainHolder& holder) {
+    const bool is_ours = std::ranges::any_of(holdings, [&](const Holding& one) {
+      return one.chain == holder.chain && one.store == store;
+    });
+    return !is_ours && condition(holder);
+  });
+}
+
 std::vector<ChainHolder> foreign_chains(xtables::Store& store, Family family,
                                         const std::vector<Holding>& holdings,
                                         const std::function<bool(const ChainHolder&)>& condition) {
   const auto nat = store.find(family, "nat");
   if (!nat) return {};
-  return chain_holders(*nat, [&](const ChainHolder& holder) {
-    const bool is_ours = std::ranges::any_of(holdings, [&](const Holding& one) {
-      return one.chain == holder.chain && one.store == choice_of(store);
-    });
-    return !is_ours && condition(holder);
-  });
+  return foreign_chains(*nat, choice_of(store), holdings, condition);
 }
 
 }  // namespace cni::portmap

@@ -22,6 +22,9 @@ std::vector<std::unique_ptr<xtables::Store>> stores_with_hostports(
     std::optional<nftables::Socket>& socket);
 
 // Those that none of `holdings` has and for which `condition` holds, see chain_holders().
+std::vector<ChainHolder> foreign_chains(const xtables::Table& nat, netfilter::StoreChoice store,
+                                        const std::vector<Holding>& holdings,
+                                        const std::function<bool(const ChainHolder&)>& condition);
 std::vector<ChainHolder> foreign_chains(xtables::Store& store, inet::Family family,
                                         const std::vector<Holding>& holdings,
                                         const std::function<bool(const ChainHolder&)>& condition);

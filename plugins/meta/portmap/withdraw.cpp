@@ -1,9 +1,11 @@
 #include "withdraw.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "books.h"
 #include "chain_edits.h"
+#include "chain_names.h"
 #include "claims.h"
 #include "flows.h"
 #include "foreign_chains.h"
@@ -14,6 +16,7 @@ namespace cni::portmap {
 namespace {
 
 using inet::Family;
+using netfilter::StoreChoice;
 
 // Flows to a container, to be forgotten once nothing leads there any more.
 struct Forwarded {
@@ -46,10 +49,17 @@ class Withdrawal {
   void remove_chains() {
     ChainEdits edits;
     edits.add_losses(plans_);
-    edits.apply();
     for (const auto& store : books_->stores()) {
-      for (const FamilyPlan& plan : plans_) remove_foreign_chains(*store, plan);
+      const StoreChoice choice = choice_of(*store);
+      for (const FamilyPlan& plan : plans_) {
+        // A table that loses something anyway is read once, when it does.
+        if (!edits.concern(choice, plan.family) && !has_foreign_chains(*store, plan)) continue;
+        edits.add(choice, plan.family, kEntryChain, [this, choice, &plan](xtables::Table& nat) {
+          remove_foreign_chains(nat, choice, plan);
+        });
+      }
     }
+    edits.apply();
   }
 
   void remove_reference_rules() {
@@ -89,18 +99,18 @@ class Withdrawal {
   }
 
  private:
-  void remove_foreign_chains(xtables::Store& store, const FamilyPlan& plan) {
-    std::vector<std::string> chains;
-    for (const ChainHolder& holder :
-         foreign_chains(store, plan.family, plan.before, selection_.may_be)) {
+  bool has_foreign_chains(xtables::Store& store, const FamilyPlan& plan) const {
+    return std::ranges::any_of(foreign_chains(store, plan.family, plan.before, selection_.may_be),
+                               selection_.chain);
+  }
+
+  void remove_foreign_chains(xtables::Table& nat, StoreChoice store, const FamilyPlan& plan) {
+    for (const ChainHolder& holder : foreign_chains(nat, store, plan.before, selection_.may_be)) {
       if (!selection_.chain(holder)) continue;
-      chains.push_back(holder.chain);
+      // Once more if the commit has to be tried again, which does no harm.
       forwarded_.push_back({plan.family, holder.runs, holder.address});
+      remove_chain(nat, holder.chain);
     }
-    if (chains.empty()) return;
-    store.change(plan.family, "nat", [&](xtables::Table& nat) {
-      for (const std::string& chain : chains) remove_chain(nat, chain);
-    });
   }
 
   const Selection& selection_;

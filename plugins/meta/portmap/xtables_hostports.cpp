@@ -31,10 +31,7 @@ void add_shared_rules(ContainerRules& rules, const Config& config) {
           .target = xtables::SetMark{mark, mark}}},
         {kMasqueradeChain,
          {.matches = {xtables::MarkMatch{mark, mark}}, .target = xtables::Masquerade{}}},
-        {"POSTROUTING",
-         {.matches = {Comment{"CNI portfwd requiring masquerade"}},
-          .target = Jump{kMasqueradeChain}},
-         true}};
+        {"POSTROUTING", masquerade_jump(), true}};
   }
   rules.shared_chains.emplace_back(kEntryChain);
   for (const char* chain : {"PREROUTING", "OUTPUT"}) {
@@ -176,6 +173,11 @@ std::vector<std::string> origins_of(const std::string& chain) {
   return {kEntryChain};
 }
 
+Rule masquerade_jump() {
+  return {.matches = {Comment{"CNI portfwd requiring masquerade"}},
+          .target = Jump{kMasqueradeChain}};
+}
+
 ContainerRules render_rules(const Config& config, Family family, const std::string& network,
                             const std::string& container_id) {
   ContainerRules rules;
@@ -189,10 +191,10 @@ ContainerRules render_rules(const Config& config, Family family, const std::stri
 void apply_rules(Table& nat, const ContainerRules& rules, const std::vector<ChainShare>& others) {
   for (const std::string& chain : rules.shared_chains) nat.ensure_chain(chain);
   for (const auto& [chain, rule, first] : rules.shared) {
-    if (first) {
-      nat.ensure_first(chain, rule);
-    } else {
+    if (!first) {
       nat.ensure_appended(chain, rule);
+    } else if (nat.references(rule.jump_target()) == 0) {
+      nat.insert(chain, 0, rule);
     }
   }
   nat.ensure_chain(rules.chain);

@@ -23,12 +23,15 @@ namespace cni::portmap {
 // From where portmap jumps to a chain: what all containers share, and of theirs each.
 std::vector<std::string> origins_of(const std::string& chain);
 
+// The first rule of POSTROUTING, from all containers.
+xtables::Rule masquerade_jump();
+
 // The rules of one container in one family.
 struct ContainerRules {
   struct Placed {
     std::string chain;
     xtables::Rule rule;
-    bool first = false;
+    bool first = false;  // of its chain, unless its target is jumped to already
   };
   std::vector<std::string> shared_chains;
   std::vector<Placed> shared;  // of all containers, ensured
