@@ -32,25 +32,6 @@ constexpr const char* kSkip = "-skip";
 constexpr const char* kOnly = "-only";
 constexpr const char* kOut = "-out";
 
-std::uint32_t address_length(Family family) {
-  return family == Family::kIpv4 ? 4 : 16;
-}
-
-std::uint32_t address_type(Family family) {
-  return family == Family::kIpv4 ? nftables::kTypeIp4 : nftables::kTypeIp6;
-}
-
-// Where the addresses stand in the network header: RFC 791, section 3.1; RFC 8200, section 3.
-Expression source_address(Family family) {
-  return expr::payload(expr::Header::kNetwork, family == Family::kIpv4 ? 12 : 8,
-                       address_length(family), 0);
-}
-
-Expression destination_address(Family family) {
-  return expr::payload(expr::Header::kNetwork, family == Family::kIpv4 ? 16 : 24,
-                       address_length(family), 0);
-}
-
 Network multicast(Family family) {
   return *Network::parse(family == Family::kIpv4 ? "224.0.0.0/4" : "ff00::/8");
 }
@@ -66,8 +47,8 @@ std::vector<Network> set_of_family(const std::vector<Network>& networks, Family 
 nftables::Set address_map(Family family, const char* name) {
   return {.table = native_table(family),
           .name = name,
-          .key_length = address_length(family),
-          .key_type = address_type(family),
+          .key_length = nftables::address_length(family),
+          .key_type = nftables::address_type(family),
           .data = nftables::Set::Data::kVerdict};
 }
 
@@ -176,8 +157,8 @@ Policy::Policy(const Config& config, const Network& address, bool drop_invalid)
 
   const nftables::Set addresses{.table = native_table(family_),
                                 .name = "",
-                                .key_length = address_length(family_),
-                                .key_type = address_type(family_),
+                                .key_length = nftables::address_length(family_),
+                                .key_type = nftables::address_type(family_),
                                 .interval = true};
   add_set(kSkip, addresses, nftables::interval_elements(skipped));
   if (!only.empty()) add_set(kOnly, addresses, nftables::interval_elements(only));
@@ -208,7 +189,7 @@ netfilter::ChainContent Policy::content(const std::string& name,
     const std::string& set = each.set.name;
     // Those of the first set are passed over, as are those of none of the others.
     add_rule({set.ends_with(kOut) ? expr::meta(expr::Meta::kOutInterfaceName, 0)
-                                  : destination_address(family_),
+                                  : expr::destination_address(family_, 0),
               expr::lookup(set, 0, !set.ends_with(kSkip)), verdict(Verdict::Kind::kReturn)});
   }
   add_rule(std::move(last));
@@ -224,7 +205,7 @@ netfilter::Layout Policy::layout() const {
   layout.chains.push_back(
       base_chain(family_, "postrouting",
                  {.type = "nat", .number = kPostroutingHook, .priority = kSourceNatPriority},
-                 {source_address(family_), expr::lookup_verdict(sources.name, 0)}));
+                 {expr::source_address(family_, 0), expr::lookup_verdict(sources.name, 0)}));
   if (!drop_invalid_) return layout;
 
   const nftables::Set drop_invalid = drop_invalid_map(family_);
@@ -235,8 +216,8 @@ netfilter::Layout Policy::layout() const {
       family_, "forward", {.type = "filter", .number = kForwardHook, .priority = kFilterPriority},
       {expr::conntrack(expr::Conntrack::kState, 0),
        expr::bitwise(0, 0, invalid, nftables::host_order(0)),
-       expr::compare(expr::Compare::kNotEqual, 0, nftables::host_order(0)), source_address(family_),
-       expr::lookup_verdict(drop_invalid.name, 0)}));
+       expr::compare(expr::Compare::kNotEqual, 0, nftables::host_order(0)),
+       expr::source_address(family_, 0), expr::lookup_verdict(drop_invalid.name, 0)}));
   return layout;
 }
 

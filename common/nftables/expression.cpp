@@ -52,6 +52,10 @@ Bytes bytes_of(const inet::Address& address) {
   return {all.begin(), all.begin() + address.width() / 8};
 }
 
+std::uint32_t address_length(inet::Family family) {
+  return family == inet::Family::kIpv4 ? 4 : 16;
+}
+
 Bytes padded_name(const std::string& name) {
   if (name.size() >= IFNAMSIZ) throw std::length_error("the name of a link is too long");
   const auto bytes = std::as_bytes(std::span(name));
@@ -92,6 +96,16 @@ Expression payload(Header base, std::uint32_t offset, std::uint32_t length, unsi
     put_be32(message, NFTA_PAYLOAD_OFFSET, offset);
     put_be32(message, NFTA_PAYLOAD_LEN, length);
   });
+}
+
+Expression source_address(inet::Family family, unsigned to) {
+  return payload(Header::kNetwork, family == inet::Family::kIpv4 ? 12 : 8, address_length(family),
+                 to);
+}
+
+Expression destination_address(inet::Family family, unsigned to) {
+  return payload(Header::kNetwork, family == inet::Family::kIpv4 ? 16 : 24, address_length(family),
+                 to);
 }
 
 Expression conntrack(Conntrack key, unsigned to) {

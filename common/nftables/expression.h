@@ -25,6 +25,8 @@ Bytes network_order(std::uint16_t value);
 // As in this machine's memory: marks, interface indices.
 Bytes host_order(std::uint32_t value);
 Bytes bytes_of(const inet::Address& address);
+// Of an address, in bytes.
+std::uint32_t address_length(inet::Family family);
 // `name` padded with zeros to the 16 bytes of IFNAMSIZ.
 Bytes padded_name(const std::string& name);
 // One after the other, each padded with zeros to a multiple of 4 bytes: a key of several fields.
@@ -72,6 +74,9 @@ Expression meta(Meta key, unsigned to);
 Expression set_mark(unsigned from);
 // `length` bytes at `offset` of a header.
 Expression payload(Header base, std::uint32_t offset, std::uint32_t length, unsigned to);
+// An address in the header of IP: RFC 791, section 3.1; RFC 8200, section 3.
+Expression source_address(inet::Family family, unsigned to);
+Expression destination_address(inet::Family family, unsigned to);
 Expression conntrack(Conntrack key, unsigned to);
 // The type of the route to the destination address: RTN_LOCAL is 2 (linux/rtnetlink.h).
 Expression fib_destination_type(unsigned to);

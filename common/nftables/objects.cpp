@@ -46,6 +46,10 @@ std::string TableId::text() const {
   return std::string(nftables::name(family)) + ' ' + name;
 }
 
+std::uint32_t address_type(inet::Family family) {
+  return family == inet::Family::kIpv4 ? kTypeIp4 : kTypeIp6;
+}
+
 std::uint32_t concatenated_type(std::initializer_list<std::uint32_t> types) {
   constexpr unsigned kBitsPerType = 6;
   std::uint32_t all = 0;

@@ -95,6 +95,7 @@ inline constexpr std::uint32_t kTypeProtocol = 12;
 inline constexpr std::uint32_t kTypePort = 13;
 inline constexpr std::uint32_t kTypeMark = 19;
 inline constexpr std::uint32_t kTypeInterfaceName = 41;
+std::uint32_t address_type(inet::Family family);
 std::uint32_t concatenated_type(std::initializer_list<std::uint32_t> types);
 
 struct Element {

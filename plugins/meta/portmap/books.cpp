@@ -11,7 +11,7 @@
 #include "claims.h"
 #include "foreign_chains.h"
 #include "localnet.h"
-#include "native_layout.h"
+#include "native_sets.h"
 
 namespace cni::portmap {
 

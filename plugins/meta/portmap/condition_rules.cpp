@@ -19,11 +19,9 @@ using Rules = std::vector<std::vector<Expression>>;
 // Whether the packet is in the network, or not.
 void append_comparison(std::vector<Expression>& rule, const Network& network, bool source,
                        expr::Compare operation) {
-  const bool v4 = network.family() == Family::kIpv4;
-  const std::uint32_t offset = v4 ? (source ? 12 : 16) : (source ? 8 : 24);
   const nftables::Bytes address = nftables::bytes_of(network.address);
-  rule.push_back(
-      expr::payload(expr::Header::kNetwork, offset, static_cast<std::uint32_t>(address.size()), 0));
+  rule.push_back(source ? expr::source_address(network.family(), 0)
+                        : expr::destination_address(network.family(), 0));
   const auto width = static_cast<unsigned>(network.address.width());
   const auto length = static_cast<unsigned>(network.prefix_length);
   if (length < width) {

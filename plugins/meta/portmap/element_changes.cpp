@@ -4,7 +4,7 @@
 #include <set>
 #include <span>
 
-#include "native_layout.h"
+#include "native_elements.h"
 #include "netfilter/element_owner.h"
 
 namespace cni::portmap {

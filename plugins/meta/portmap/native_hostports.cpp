@@ -8,7 +8,10 @@
 #include <set>
 
 #include "element_changes.h"
+#include "native_elements.h"
 #include "native_layout.h"
+#include "native_sets.h"
+#include "native_shared_chains.h"
 #include "netfilter/element_owner.h"
 
 namespace cni::portmap {

@@ -9,7 +9,8 @@
 #include "claims.h"
 #include "element_changes.h"
 #include "holding.h"
-#include "native_layout.h"
+#include "native_elements.h"
+#include "native_sets.h"
 #include "netfilter/native_table.h"
 #include "nftables/nftables_socket.h"
 

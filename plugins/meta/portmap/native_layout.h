@@ -1,5 +1,5 @@
-// The table `plumb_hostports`, one for each family: its chains, sets and maps, and which elements
-// an attachment has in them. Nothing here talks to the kernel.
+// The table `plumb_hostports`, one for each family: what is in it as long as there is one. Nothing
+// here, nor in the other files that describe it, talks to the kernel.
 //
 //   prerouting, output -- to an address of the host --> hostports
 //     hostports    one after the other, each past the gate of the port if it has one:
@@ -23,57 +23,20 @@
 #include <string>
 #include <vector>
 
-#include "holding.h"
+#include "inet/address.h"
 #include "netfilter/native_table.h"
 #include "nftables/objects.h"
 
 namespace cni::portmap {
-
-nftables::TableId hostports_table(inet::Family family);
 
 // `with_guard` as long as route_localnet is on somewhere because of us.
 netfilter::Layout hostports_layout(inet::Family family, bool with_guard);
 // For attachments whose rules are in another store.
 netfilter::Layout chains_layout(inet::Family family, bool with_guard);
 
-// A chain that several attachments may use, for equal settings.
-struct SharedChain {
-  netfilter::ChainContent content;
-  struct Filled {
-    nftables::Set set;
-    std::vector<nftables::Element> elements;
-  };
-  std::vector<Filled> sets = {};  // only its rules use them
-
-  const std::string& name() const { return content.chain.name; }
-};
-std::vector<SharedChain> shared_chains(const Holding& holding);
-
-// Attachments whose elements do not tell all that others have to know of them: that they wait for
-// ports.
-nftables::Set unmapped_set(inet::Family family);
-
-// Attachments that need route_localnet of an interface. There is one as long as somebody does.
-nftables::Set localnet_set();
-std::string localnet_chain(const Localnet& localnet);
-
-// The elements of one set by which somebody has a port of `runs`.
-struct Competition {
-  nftables::Set set;
-  // What to ask for; nothing if it is better to read all there are.
-  std::optional<std::vector<nftables::Bytes>> keys;
-  // Elements of an interval set, one of which an element of the set must meet.
-  std::vector<nftables::Element> intervals;
-};
-enum class Kept { kHere, kInChains };
-std::vector<Competition> competition(inet::Family family, const std::vector<Run>& runs, Kept kept);
-
-// Elements of one attachment, without the mark of the owner.
-struct SetElements {
-  nftables::Set set;
-  std::vector<nftables::Element> elements;
-};
-// One entry for each set of the table that can have elements of attachments, in a fixed order.
-std::vector<SetElements> elements_of(const Holding& holding);
+// A chain of the table, with these rules.
+netfilter::ChainContent hostports_chain(inet::Family family, const std::string& name,
+                                        std::vector<std::vector<nftables::Expression>> rules,
+                                        std::optional<nftables::Hook> hook = std::nullopt);
 
 }  // namespace cni::portmap

@@ -12,6 +12,7 @@ namespace cni::portmap {
 namespace {
 
 using inet::Family;
+using inet::kFamilies;
 
 // The whole frame under another name, with one of everything that is made along the way.
 void put_everything(nftables::Batch& batch, Family family) {

@@ -8,7 +8,8 @@
 #include "portmap/chain_names.h"
 #include "portmap/claims.h"
 #include "portmap/holding.h"
-#include "portmap/native_layout.h"
+#include "portmap/native_elements.h"
+#include "portmap/native_shared_chains.h"
 
 namespace cni::fuzz {
 namespace {

@@ -6,7 +6,8 @@
 #include "fuzz/targets.h"
 #include "portmap/config.h"
 #include "portmap/holding.h"
-#include "portmap/native_layout.h"
+#include "portmap/native_elements.h"
+#include "portmap/native_shared_chains.h"
 #include "portmap/xtables_hostports.h"
 
 namespace cni::fuzz {

@@ -1,4 +1,4 @@
-#include "portmap/native_layout.h"
+#include "portmap/native_elements.h"
 
 #include <fmt/format.h>
 
