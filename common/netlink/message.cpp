@@ -27,6 +27,21 @@ void require_fit(int attribute, std::size_t size) {
       fmt::format("netlink attribute {} of {} bytes is too long", attribute, size));
 }
 
+struct Attribute {
+  int type;
+  std::span<const std::byte> payload;
+};
+
+// Takes it off `rest`; nothing if there is none, or one whose length does not fit.
+std::optional<Attribute> take_first(std::span<const std::byte>& rest) {
+  const auto head = Attributes::read_header<nlattr>(rest);
+  if (!head || head->nla_len < NLA_HDRLEN || head->nla_len > rest.size()) return std::nullopt;
+  const Attribute first{.type = head->nla_type & NLA_TYPE_MASK,
+                        .payload = rest.subspan(NLA_HDRLEN, head->nla_len - NLA_HDRLEN)};
+  rest = rest.subspan(std::min<std::size_t>(NLA_ALIGN(head->nla_len), rest.size()));
+  return first;
+}
+
 }  // namespace
 
 std::uint8_t address_family(inet::Family family) {
@@ -131,19 +146,15 @@ Attributes Attributes::after_header(std::span<const std::byte> payload, std::siz
 void Attributes::for_each(
     const std::function<void(int attribute, std::span<const std::byte> payload)>& visit) const {
   std::span<const std::byte> rest = bytes_;
-  while (const auto head = read_header<nlattr>(rest)) {
-    if (head->nla_len < NLA_HDRLEN || head->nla_len > rest.size()) return;
-    visit(head->nla_type & NLA_TYPE_MASK, rest.subspan(NLA_HDRLEN, head->nla_len - NLA_HDRLEN));
-    rest = rest.subspan(std::min<std::size_t>(NLA_ALIGN(head->nla_len), rest.size()));
-  }
+  while (const auto first = take_first(rest)) visit(first->type, first->payload);
 }
 
 std::optional<std::span<const std::byte>> Attributes::find(int attribute) const {
-  std::optional<std::span<const std::byte>> found;
-  for_each([&](int type, std::span<const std::byte> payload) {
-    if (type == attribute && !found) found = payload;
-  });
-  return found;
+  std::span<const std::byte> rest = bytes_;
+  while (const auto first = take_first(rest)) {
+    if (first->type == attribute) return first->payload;
+  }
+  return std::nullopt;
 }
 
 std::string Attributes::text(int attribute) const {
