@@ -395,3 +395,38 @@ TEST_CASE("no program is run", "[portmap][iptables-nft][iptables-legacy][traced]
     CHECK_THAT(trace, Contains("/portmap"));
   }
 }
+
+TEST_CASE("who is the last on a bridge does not look into the chains of others",
+          "[portmap][iptables-nft][traced]") {
+  PortmapNetwork net(PortmapStore::kDialect);
+  const auto dumps = [&] {
+    for (const char* command :
+         {"ip link add br1 type bridge", "ip addr add 10.9.0.1/24 dev br1", "ip link set br1 up"}) {
+      net.host.run(command);
+    }
+    MappedPod& last = net.add_container(200);
+    last.result["ips"][0]["address"] = "10.9.0.200/24";
+    net.map({PortmapNetwork::mapping(9000)});
+    net.must("ADD", last);
+    CHECK(net.host.run("cat /proc/sys/net/ipv4/conf/br1/route_localnet") == "1\n");
+    const std::string trace = trace_of(net, "DEL", last, "sendto");
+    CHECK(net.host.run("cat /proc/sys/net/ipv4/conf/br1/route_localnet") == "0\n");
+    net.host.run("ip link delete br1");
+    std::size_t count = 0;
+    const std::string dump = "NFT_MSG_GETRULE";
+    for (std::size_t at = trace.find(dump); at != std::string::npos;
+         at = trace.find(dump, at + 1)) {
+      ++count;
+    }
+    return count;
+  };
+  const auto add = [&](unsigned number) {
+    net.map({PortmapNetwork::mapping(8000 + number)});
+    net.must("ADD", net.add_container(number));
+  };
+  add(2);
+  const std::size_t beside_one = dumps();
+  for (unsigned number = 3; number < 9; ++number) add(number);
+  CHECK(beside_one > 0);
+  CHECK(dumps() == beside_one);
+}

@@ -15,8 +15,7 @@ namespace {
 using inet::Family;
 
 // By attachments that are not in the books.
-bool do_strangers_need_localnet(const std::string& interface, const std::vector<Holding>& holdings,
-                                Books& books) {
+bool do_strangers_need_localnet(const std::string& interface, Books& books) {
   const auto leads_there = [&](const std::optional<inet::Address>& address) {
     return address && find_interface_to(*address) == interface;
   };
@@ -26,8 +25,11 @@ bool do_strangers_need_localnet(const std::string& interface, const std::vector<
       needed = needed || leads_there(holder.address);
     }
   }
+  if (books.stores().empty()) return needed;
+  // One look into the books instead of one into each chain that is in them.
+  const auto holdings = books.socket() ? books.list(Family::kIpv4) : std::vector<Holding>();
+  const auto all = [](const ChainHolder& /*holder*/) { return true; };
   for (const auto& store : books.stores()) {
-    const auto all = [](const ChainHolder& /*holder*/) { return true; };
     for (const ChainHolder& holder : foreign_chains(*store, Family::kIpv4, holdings, all)) {
       needed = needed || leads_there(holder.address);
     }
@@ -55,7 +57,7 @@ bool do_others_need_localnet(const std::string& interface, const FamilyPlan& v4,
 bool is_localnet_needed(const std::string& interface, const FamilyPlan& v4, Books& books) {
   const auto needs_it = [&](const Holding& one) { return is_on(one, interface); };
   return std::ranges::any_of(v4.after, needs_it) || do_others_need_localnet(interface, v4, books) ||
-         do_strangers_need_localnet(interface, v4.after, books);
+         do_strangers_need_localnet(interface, books);
 }
 
 void settle(const std::set<std::string>& interfaces, const FamilyPlan& v4, Books& books) {
@@ -105,7 +107,7 @@ void settle_guards(Books& books) {
   for (const auto& store : netfilter::existing_xtables_stores()) {
     if (store->kind() != xtables::StoreKind::kLegacy) continue;
     for (const std::string& interface : guarded_interfaces(*store)) {
-      if (do_strangers_need_localnet(interface, {}, books)) continue;
+      if (do_strangers_need_localnet(interface, books)) continue;
       stop_routing_localnet(interface);
       remove_guard(*store, interface);
     }
